@@ -183,18 +183,14 @@ impl<'a> Cell<'a> {
     pub fn is_blank(&self) -> bool {
         match self {
             Cell::Absent | Cell::Null => true,
-            Cell::Text(text) | Cell::Reference(text) | Cell::Choices(text) => {
-                text.trim().is_empty()
-            }
+            Cell::Text(text) | Cell::Reference(text) | Cell::Choices(text) => text.trim().is_empty(),
             _ => false,
         }
     }
 
     pub fn as_text(&self) -> Option<&'a str> {
         match self {
-            Cell::Text(text) | Cell::Reference(text) | Cell::Choices(text) | Cell::Json(text) => {
-                Some(text)
-            }
+            Cell::Text(text) | Cell::Reference(text) | Cell::Choices(text) | Cell::Json(text) => Some(text),
             _ => None,
         }
     }
@@ -260,8 +256,7 @@ fn civil(days: i32) -> (i32, u32, u32) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_shifted = (5 * day_of_year + 2) / 153;
     let day = (day_of_year - (153 * month_shifted + 2) / 5 + 1) as u32;
@@ -310,8 +305,7 @@ pub fn parse_timestamp(text: &str) -> Option<i64> {
     if bytes[13] != b':' || bytes[16] != b':' {
         return None;
     }
-    let (hour, minute, second) =
-        (digits(&bytes[11..13])?, digits(&bytes[14..16])?, digits(&bytes[17..19])?);
+    let (hour, minute, second) = (digits(&bytes[11..13])?, digits(&bytes[14..16])?, digits(&bytes[17..19])?);
     if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
@@ -338,8 +332,8 @@ pub fn parse_timestamp(text: &str) -> Option<i64> {
         }
         _ => return None,
     };
-    let seconds = days * 86_400 + i64::from(hour * 3600 + minute * 60 + second)
-        - i64::from(offset_minutes) * 60;
+    let seconds =
+        days * 86_400 + i64::from(hour * 3600 + minute * 60 + second) - i64::from(offset_minutes) * 60;
     Some(seconds * 1_000_000 + micros)
 }
 
