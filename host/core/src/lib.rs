@@ -6,7 +6,14 @@
 
 pub mod answers;
 pub mod batch;
+pub mod deal;
 pub mod ids;
+pub mod link;
+pub mod matching;
+pub mod merge;
+pub mod owner;
 pub mod people;
+pub mod plan;
+pub mod reason;
 pub mod schema;
 pub mod value;

@@ -1,0 +1,725 @@
+//! From facts to a plan: what is to be done with one Opportunity, and why.
+//!
+//! The plan is a value. Applying it is the server's work; a dry run prints it.
+
+use serde_json::Value;
+
+use crate::answers::{FaultKind, OnNull, RowAnswer, Severity};
+use crate::batch::Batch;
+use crate::deal::{self, Values, decode_row, encode_row, show};
+use crate::ids::{AccountId, ContactId, DealId, SfId, UserId};
+use crate::link::{Link, LinkState, Tombstone};
+use crate::matching::{Match, Shelves, normal_name};
+use crate::merge::{FieldPolicy, Merged, Sides, three_way};
+use crate::owner::{CheckedOwner, check_owner};
+use crate::people::{Directory, UserStatus, normal_email};
+use crate::reason::{Code, Level, Reason};
+use crate::schema::Schema;
+use crate::value::date_text;
+
+/// Contacts of an Opportunity, as far as the import needs them (S12, S13).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Contacts {
+    None,
+    /// Roles exist, none is primary; the names, for the fix.
+    NonePrimary {
+        names: Vec<String>,
+    },
+    /// The primary contact cannot be read: deleted, or hidden from us.
+    Unreadable {
+        id: SfId,
+    },
+    Readable {
+        id: SfId,
+    },
+}
+
+/// What core itself looks at in a Salesforce record, whatever the rules read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    pub id: SfId,
+    pub name: String,
+    /// SystemModstamp, microseconds.
+    pub modstamp: i64,
+    /// CreatedDate, microseconds.
+    pub created: i64,
+    pub deleted: bool,
+    pub sync_flag: bool,
+    pub import_flag: bool,
+    pub account: Option<(SfId, String)>,
+    pub contacts: Contacts,
+    pub partner_email: Option<String>,
+    pub distributor_email: Option<String>,
+    /// The amount's currency, where the org has several.
+    pub currency: Option<String>,
+    /// Why the row could not be read, where Salesforce's answer made no sense.
+    pub unreadable: Option<String>,
+}
+
+/// What the store knows about a Salesforce record.
+#[derive(Debug, Clone, Default)]
+pub struct Stored {
+    pub link: Option<Link>,
+    /// Read only where the record differs from the base.
+    pub deal: Option<StoredDeal>,
+    pub tombstone: Option<Tombstone>,
+    /// The record is set aside with these codes.
+    pub set_aside: Option<SetAside>,
+    /// A linked Lead of ours was converted into this Opportunity (sync.md d5 15).
+    pub converted_from: Option<Link>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDeal {
+    pub fields: String,
+    pub updated_at: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    pub kind: AsideKind,
+    pub reasons: Vec<Reason>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AsideKind {
+    Parked,
+    Skipped,
+}
+
+impl AsideKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Parked => "parked",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// What is fixed for a whole run of a lane.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// One entry per column of the draft, in the draft's order.
+    pub fields: Vec<FieldPolicy>,
+    /// Labels for messages.
+    pub import_flag: String,
+    pub sync_flag: String,
+    pub partner_email: String,
+    pub distributor_module: bool,
+}
+
+/// Ids for what one record may create, made by the caller.
+#[derive(Debug, Clone, Copy)]
+pub struct FreshIds {
+    pub deal: DealId,
+    pub account: AccountId,
+    pub contact: ContactId,
+}
+
+/// Everything `plan` may look at for one record.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    pub source: &'a Source,
+    pub stored: &'a Stored,
+    /// The chain's draft, and the row of this record in it.
+    pub draft: &'a Batch,
+    /// What the rules read, in the same row.
+    pub read: &'a Batch,
+    pub row: usize,
+    pub source_schema: &'a Schema,
+    pub target_schema: &'a Schema,
+    pub answer: &'a RowAnswer,
+    pub policy: &'a Policy,
+    pub directory: &'a dyn Directory,
+    pub fresh: FreshIds,
+}
+
+/// How a record counts. `selected` of a run is the sum of all but `Unselected`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    Created,
+    Updated,
+    Unchanged,
+    Parked,
+    Skipped,
+    /// No import flag: not ours, though a link may still follow it.
+    Unselected,
+}
+
+impl Outcome {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Created => "create",
+            Self::Updated => "update",
+            Self::Unchanged => "unchanged",
+            Self::Parked => "park",
+            Self::Skipped => "skip",
+            Self::Unselected => "not selected",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewDeal {
+    pub deal: DealId,
+    pub owner: CheckedOwner,
+    pub account: Match<AccountId>,
+    pub account_sf_id: SfId,
+    pub account_name: String,
+    pub contact: Match<ContactId>,
+    pub contact_sf_id: SfId,
+    pub contact_first_name: String,
+    pub contact_last_name: String,
+    pub contact_email: String,
+    /// The deal's values; also the base, in portal fields.
+    pub fields: String,
+    /// The base in Salesforce fields.
+    pub base_source: String,
+}
+
+/// One field of an update, with the value that lost where both sides had changed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldChange {
+    pub field: String,
+    pub old: Option<Value>,
+    pub new: Option<Value>,
+    pub lost: Option<Value>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct DealUpdate {
+    pub deal: DealId,
+    pub changes: Vec<FieldChange>,
+    /// The deal's values after the update.
+    pub fields: String,
+}
+
+/// One thing to do. All intents of a page are applied in one transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Intent {
+    CreateDeal(Box<NewDeal>),
+    UpdateDeal(DealUpdate),
+    /// The base moves to these values; the link counts as in scope.
+    MoveBase {
+        base: String,
+        base_source: String,
+    },
+    SetLinkState(LinkState),
+    /// A linked Lead of ours became this Opportunity: its deal keeps the link.
+    MoveLink {
+        deal: DealId,
+        from: SfId,
+    },
+    /// Tell the owner, and whom the settings name, that a deal was imported (S33).
+    NotifyImported {
+        deal: DealId,
+        owner: UserId,
+    },
+    /// Keep the record aside with the plan's reasons.
+    SetAside(AsideKind),
+    /// The record is no longer aside; its log entries resolve themselves.
+    TakeBack,
+    /// Put the plan's reasons into the log without setting the record aside.
+    Log,
+}
+
+/// What is to be done with one record, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub sf_id: SfId,
+    pub name: String,
+    pub modstamp: i64,
+    pub created: i64,
+    pub outcome: Outcome,
+    pub deal: Option<DealId>,
+    pub intents: Vec<Intent>,
+    pub reasons: Vec<Reason>,
+}
+
+impl Plan {
+    /// The reason a set-aside record is counted under: the first of the highest level.
+    pub fn primary(&self) -> Option<&Reason> {
+        let highest = self.reasons.iter().map(|reason| reason.level).max()?;
+        self.reasons.iter().find(|reason| reason.level == highest)
+    }
+}
+
+/// Decides what to do with one Opportunity. `shelves` is what the owners of this
+/// page already have; it is updated, so records of a page must be planned in order.
+pub fn plan(facts: &Facts<'_>, shelves: &mut Shelves) -> Plan {
+    let draft = Draft { facts, deal: facts.stored.link.as_ref().map(|link| link.deal) };
+    if facts.source.deleted {
+        return draft.deleted();
+    }
+    if !(facts.source.import_flag && facts.source.sync_flag) {
+        return draft.out_of_scope();
+    }
+    match &facts.stored.link {
+        Some(link) => draft.linked(link),
+        None => draft.new_record(shelves),
+    }
+}
+
+struct Draft<'a> {
+    facts: &'a Facts<'a>,
+    deal: Option<DealId>,
+}
+
+impl Draft<'_> {
+    fn plan(&self, outcome: Outcome, intents: Vec<Intent>, reasons: Vec<Reason>) -> Plan {
+        let source = self.facts.source;
+        Plan {
+            sf_id: source.id,
+            name: source.name.clone(),
+            modstamp: source.modstamp,
+            created: source.created,
+            outcome,
+            deal: self.deal,
+            intents,
+            reasons,
+        }
+    }
+
+    /// Sets the record aside, unless it already is for the very same reasons:
+    /// then there is nothing to write.
+    fn aside(&self, kind: AsideKind, reasons: Vec<Reason>) -> Plan {
+        let known = self.facts.stored.set_aside.as_ref();
+        let same = known.is_some_and(|aside| aside.kind == kind && aside.reasons == reasons);
+        let intents = if same { Vec::new() } else { vec![Intent::SetAside(kind)] };
+        let outcome = match kind {
+            AsideKind::Parked => Outcome::Parked,
+            AsideKind::Skipped => Outcome::Skipped,
+        };
+        self.plan(outcome, intents, reasons)
+    }
+
+    fn taken_back(&self, intents: &mut Vec<Intent>) {
+        if self.facts.stored.set_aside.is_some() {
+            intents.push(Intent::TakeBack);
+        }
+    }
+
+    fn deleted(&self) -> Plan {
+        let mut intents = Vec::new();
+        let mut reasons = Vec::new();
+        match &self.facts.stored.link {
+            Some(link) if link.state != LinkState::RemoteDeleted => {
+                intents.push(Intent::SetLinkState(LinkState::RemoteDeleted));
+                intents.push(Intent::Log);
+                reasons.push(Reason::new(Code::RecordDeleted, &[]));
+            }
+            Some(_) => {}
+            None => self.taken_back(&mut intents),
+        }
+        self.plan(Outcome::Unselected, intents, reasons)
+    }
+
+    /// A flag is off. The sync flag alone decides nothing (S9); a linked record
+    /// leaves scope and keeps its deal, and an unlinked one with the import flag
+    /// is told about once.
+    fn out_of_scope(&self) -> Plan {
+        let Facts { source, stored, policy, .. } = self.facts;
+        let Some(link) = &stored.link else {
+            if source.import_flag {
+                let values = [("import_flag", policy.import_flag.as_str()), ("sync_flag", &policy.sync_flag)];
+                return self.aside(AsideKind::Skipped, vec![Reason::new(Code::SyncFlagMissing, &values)]);
+            }
+            let mut intents = Vec::new();
+            self.taken_back(&mut intents);
+            return self.plan(Outcome::Unselected, intents, Vec::new());
+        };
+        let flag = if source.sync_flag { &policy.import_flag } else { &policy.sync_flag };
+        let reason = Reason::new(Code::OutOfScope, &[("flag", flag)]);
+        let outcome = if source.import_flag { Outcome::Skipped } else { Outcome::Unselected };
+        let mut intents = Vec::new();
+        if link.state != LinkState::OutOfScope {
+            intents.push(Intent::SetLinkState(LinkState::OutOfScope));
+            intents.push(Intent::Log);
+        }
+        self.plan(outcome, intents, vec![reason])
+    }
+
+    /// Everything that keeps a record from being written, first what core itself
+    /// demands, then what the rules said.
+    fn refusals(&self, reasons: &mut Vec<Reason>) {
+        let source = self.facts.source;
+        if let Some(text) = &source.unreadable {
+            reasons.push(Reason::new(Code::RecordUnreadable, &[("text", text)]));
+        }
+        if source.account.is_none() {
+            reasons.push(Reason::new(Code::AccountMissing, &[]));
+        }
+        match &source.contacts {
+            Contacts::None => reasons.push(Reason::new(Code::ContactMissing, &[])),
+            Contacts::NonePrimary { names } => {
+                let count = match names.len() {
+                    1 => "1 contact is".to_owned(),
+                    n => format!("{n} contacts are"),
+                };
+                let values = [("n", count.as_str()), ("names", &names.join(", "))];
+                reasons.push(Reason::new(Code::PrimaryContactMissing, &values));
+            }
+            Contacts::Unreadable { id } => {
+                reasons.push(Reason::new(Code::PrimaryContactUnreadable, &[("id", id.as_str())]));
+            }
+            Contacts::Readable { .. } => {}
+        }
+        reasons.extend(fault(self.facts.answer));
+        for finding in &self.facts.answer.findings {
+            reasons.push(finding_reason(finding, self.facts.target_schema));
+        }
+    }
+
+    /// Required values, whatever the rules said (S17).
+    fn required(&self, reasons: &mut Vec<Reason>) {
+        if reasons.iter().any(Reason::is_error) {
+            return;
+        }
+        for (ix, field) in self.facts.target_schema.fields().iter().enumerate() {
+            let ix = crate::schema::FieldIx(ix as u16);
+            if !field.required || !self.facts.draft.field(self.facts.row, ix).is_blank() {
+                continue;
+            }
+            let reason = match field.name.as_str() {
+                deal::CONTACT_FIRST_NAME | deal::CONTACT_LAST_NAME => {
+                    Reason::new(Code::ContactNameMissing, &[("field", &field.label.to_lowercase())])
+                }
+                _ => Reason::new(Code::RequiredValueEmpty, &[("field", &field.label)]),
+            };
+            reasons.push(reason.field(&field.name));
+        }
+    }
+
+    fn new_record(&self, shelves: &mut Shelves) -> Plan {
+        let Facts { source, stored, policy, directory, fresh, .. } = self.facts;
+        if let Some(link) = &stored.converted_from {
+            return self.converted(link);
+        }
+        if let Some(tombstone) = &stored.tombstone {
+            let day = date_text(tombstone.at.div_euclid(86_400_000_000) as i32);
+            let reason = Reason::new(Code::UnlinkedByPerson, &[("user", &tombstone.by), ("date", &day)]);
+            return self.aside(AsideKind::Parked, vec![reason]);
+        }
+        let mut reasons = Vec::new();
+        self.refusals(&mut reasons);
+        if is_blank(&source.partner_email) && is_blank(&source.distributor_email) && !has_error(&reasons) {
+            reasons.push(Reason::new(Code::PartnerEmailBlank, &[("label", &policy.partner_email)]));
+        }
+        self.required(&mut reasons);
+        if has_error(&reasons) {
+            return self.aside(AsideKind::Parked, reasons);
+        }
+        let owner = match self.facts.answer.assignment {
+            Some(assignment) => check_owner(assignment, policy.distributor_module, *directory),
+            None => Err(no_owner()),
+        };
+        let owner = match owner {
+            Ok(owner) => owner,
+            Err(reason) => {
+                reasons.push(reason);
+                return self.aside(AsideKind::Parked, reasons);
+            }
+        };
+        let (Some((account_sf_id, account_name)), Contacts::Readable { id: contact_sf_id }) =
+            (&source.account, &source.contacts)
+        else {
+            unreachable!("refused above");
+        };
+        let account_key = normal_name(account_name);
+        let contact_email = self.text(deal::CONTACT_EMAIL);
+        let contact_key = normal_email(&contact_email);
+        let account = shelves.accounts.find(owner.id(), *account_sf_id, &account_key, fresh.account);
+        let contact = shelves.contacts.find(owner.id(), *contact_sf_id, &contact_key, fresh.contact);
+        let (account, contact) = match (account, contact) {
+            (Ok(account), Ok(contact)) => (account, contact),
+            (account, contact) => {
+                for (found, things, value) in [
+                    (account.err(), "accounts", account_name.as_str()),
+                    (contact.err(), "contacts", &contact_email),
+                ] {
+                    let Some(several) = found else { continue };
+                    let n = several.count.to_string();
+                    reasons.push(Reason::new(
+                        Code::MatchAmbiguous,
+                        &[("n", &n), ("things", things), ("value", value)],
+                    ));
+                }
+                return self.aside(AsideKind::Parked, reasons);
+            }
+        };
+        shelves.accounts.take(owner.id(), *account_sf_id, &account_key, account);
+        shelves.contacts.take(owner.id(), *contact_sf_id, &contact_key, contact);
+        let new = NewDeal {
+            deal: fresh.deal,
+            owner,
+            account,
+            account_sf_id: *account_sf_id,
+            account_name: account_name.clone(),
+            contact,
+            contact_sf_id: *contact_sf_id,
+            contact_first_name: self.text(deal::CONTACT_FIRST_NAME),
+            contact_last_name: self.text(deal::CONTACT_LAST_NAME),
+            contact_email,
+            fields: self.encoded(),
+            base_source: self.encoded_source(),
+        };
+        let notify = Intent::NotifyImported { deal: fresh.deal, owner: owner.id() };
+        let mut intents = vec![Intent::CreateDeal(Box::new(new)), notify];
+        self.taken_back(&mut intents);
+        if !reasons.is_empty() {
+            intents.push(Intent::Log);
+        }
+        let mut plan = self.plan(Outcome::Created, intents, reasons);
+        plan.deal = Some(fresh.deal);
+        plan
+    }
+
+    /// Our own Lead came back as this Opportunity: the link moves, no second deal.
+    /// The base is left as it was, so the next run brings over what differs.
+    fn converted(&self, link: &Link) -> Plan {
+        let values = [("id", self.facts.source.id.as_str())];
+        let mut intents = vec![Intent::MoveLink { deal: link.deal, from: link.sf_id }, Intent::Log];
+        self.taken_back(&mut intents);
+        let mut plan = self.plan(Outcome::Updated, intents, vec![Reason::new(Code::LeadConverted, &values)]);
+        plan.deal = Some(link.deal);
+        plan
+    }
+
+    fn linked(&self, link: &Link) -> Plan {
+        let theirs = self.encoded();
+        let base_source = self.encoded_source();
+        let in_scope = link.state == LinkState::Linked;
+        let aside = self.facts.stored.set_aside.is_some();
+        if theirs == link.base
+            && base_source == link.base_source
+            && in_scope
+            && !aside
+            && self.facts.answer.findings.is_empty()
+            && self.facts.answer.fault.is_none()
+        {
+            return self.plan(Outcome::Unchanged, Vec::new(), Vec::new());
+        }
+        let mut reasons = Vec::new();
+        self.refusals(&mut reasons);
+        self.required(&mut reasons);
+        if has_error(&reasons) {
+            return self.aside(AsideKind::Parked, reasons);
+        }
+        self.merged(link, &theirs, base_source, reasons)
+    }
+
+    fn merged(&self, link: &Link, theirs: &str, base_source: String, mut reasons: Vec<Reason>) -> Plan {
+        let mut intents = Vec::new();
+        if link.state != LinkState::Linked {
+            intents.push(Intent::SetLinkState(LinkState::Linked));
+        }
+        let mut merge = Merge::of(self, link, theirs);
+        for (column, policy) in self.facts.policy.fields.iter().enumerate() {
+            merge.field(column, *policy);
+        }
+        let Merge { base, ours, changes, conflicts, .. } = merge;
+        reasons.extend(conflicts);
+        let (base, fields) = (to_text(&base), to_text(&ours));
+        if base != link.base || base_source != link.base_source {
+            intents.push(Intent::MoveBase { base, base_source });
+        }
+        let outcome = if changes.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
+        if !changes.is_empty() {
+            intents.push(Intent::UpdateDeal(DealUpdate { deal: link.deal, changes, fields }));
+            self.owner_now(link, &mut reasons);
+        }
+        self.taken_back(&mut intents);
+        if !reasons.is_empty() {
+            intents.push(Intent::Log);
+        }
+        self.plan(outcome, intents, reasons)
+    }
+
+    /// The owner is never changed silently: what does not fit any more is said.
+    fn owner_now(&self, link: &Link, reasons: &mut Vec<Reason>) {
+        let Some(owner) = self.facts.directory.by_id(link.owner) else { return };
+        if owner.status != UserStatus::Active {
+            let values = [("owner", owner.email.as_str()), ("status", owner.status.name())];
+            reasons.push(Reason::new(Code::OwnerNowInactive, &values));
+        }
+    }
+
+    fn text(&self, field: &str) -> String {
+        let Some(ix) = self.facts.target_schema.ix(field) else { return String::new() };
+        self.facts.draft.field(self.facts.row, ix).as_text().unwrap_or_default().trim().to_owned()
+    }
+
+    fn encoded(&self) -> String {
+        let mut text = String::with_capacity(384);
+        encode_row(self.facts.target_schema, self.facts.draft, self.facts.row, &mut text);
+        text
+    }
+
+    fn encoded_source(&self) -> String {
+        let mut text = String::with_capacity(384);
+        encode_row(self.facts.source_schema, self.facts.read, self.facts.row, &mut text);
+        text
+    }
+}
+
+/// The merge of one record, field by field.
+struct Merge<'a> {
+    facts: &'a Facts<'a>,
+    theirs: Values,
+    base: Values,
+    ours: Values,
+    theirs_is_newer: bool,
+    changes: Vec<FieldChange>,
+    conflicts: Vec<Reason>,
+}
+
+impl<'a> Merge<'a> {
+    fn of(draft: &Draft<'a>, link: &Link, theirs: &str) -> Self {
+        let deal = draft.facts.stored.deal.as_ref();
+        Self {
+            facts: draft.facts,
+            theirs: decode_row(theirs),
+            base: decode_row(&link.base),
+            ours: deal.map(|deal| decode_row(&deal.fields)).unwrap_or_default(),
+            theirs_is_newer: deal.is_none_or(|deal| draft.facts.source.modstamp > deal.updated_at),
+            changes: Vec::new(),
+            conflicts: Vec::new(),
+        }
+    }
+
+    fn field(&mut self, column: usize, policy: FieldPolicy) {
+        let Some(ix) = self.facts.draft.columns().get(column) else { return };
+        let Some(def) = self.facts.target_schema.field(*ix) else { return };
+        let name = def.name.as_str();
+        let sides = Sides {
+            base: self.base.get(name),
+            ours: self.ours.get(name),
+            theirs: self.theirs.get(name),
+            theirs_is_newer: self.theirs_is_newer,
+        };
+        let merged = three_way(sides, policy);
+        let theirs = sides.theirs.cloned();
+        let ours = sides.ours.cloned();
+        match merged {
+            Merged::Keep => return,
+            Merged::Agree => {}
+            Merged::Take | Merged::TakeOver => {
+                let lost = (merged == Merged::TakeOver).then(|| ours.clone()).flatten();
+                self.changes.push(FieldChange {
+                    field: name.to_owned(),
+                    old: ours.clone(),
+                    new: theirs.clone(),
+                    lost,
+                });
+                put(&mut self.ours, name, theirs.clone());
+            }
+            Merged::Hold | Merged::Ask => {}
+        }
+        if matches!(merged, Merged::TakeOver | Merged::Hold | Merged::Ask) {
+            self.conflicts.push(conflict(&def.label, merged, theirs.as_ref(), ours.as_ref()));
+        }
+        if merged != Merged::Ask {
+            put(&mut self.base, name, theirs);
+        }
+    }
+}
+
+fn conflict(label: &str, merged: Merged, theirs: Option<&Value>, ours: Option<&Value>) -> Reason {
+    let kept = match merged {
+        Merged::TakeOver => "Salesforce's",
+        Merged::Ask => "both until somebody chooses",
+        _ => "the portal's",
+    };
+    let values = [("field", label), ("theirs", &show(theirs)), ("ours", &show(ours)), ("kept", kept)];
+    let mut reason = Reason::new(Code::ConflictBothChanged, &values).field(label);
+    if merged != Merged::Ask {
+        reason.level = Level::Info;
+    }
+    reason
+}
+
+fn put(values: &mut Values, name: &str, value: Option<Value>) {
+    match value {
+        Some(value) => {
+            values.insert(name.to_owned(), value);
+        }
+        None => {
+            values.shift_remove(name);
+        }
+    }
+}
+
+fn to_text(values: &Values) -> String {
+    serde_json::to_string(values).expect("a map of plain values is JSON")
+}
+
+fn is_blank(text: &Option<String>) -> bool {
+    text.as_deref().is_none_or(|text| text.trim().is_empty())
+}
+
+fn has_error(reasons: &[Reason]) -> bool {
+    reasons.iter().any(Reason::is_error)
+}
+
+fn no_owner() -> Reason {
+    Reason::new(Code::TenantRuleRejected, &[("rule", "owner"), ("text", "no rule decided who owns the deal")])
+}
+
+fn fault(answer: &RowAnswer) -> Option<Reason> {
+    let fault = answer.fault.as_ref()?;
+    let text = match fault.kind {
+        FaultKind::Panicked => fault.message.clone(),
+        kind if fault.message.is_empty() => kind.words().to_owned(),
+        kind => format!("{} ({})", kind.words(), fault.message),
+    };
+    let values = [("rule", fault.component.as_str()), ("version", &fault.version), ("text", &text)];
+    Some(Reason::new(Code::TenantRuleCrashed, &values))
+}
+
+/// A rule's finding as an entry of the catalogue. Codes outside it cannot get
+/// here but from a rule; they are shown as what the tenant's rule said.
+fn finding_reason(finding: &crate::answers::Finding, target: &Schema) -> Reason {
+    let code = Code::from_name(&finding.code).unwrap_or(Code::TenantRuleRejected);
+    let by = &finding.by;
+    Reason {
+        code,
+        level: match finding.severity {
+            Severity::Info => Level::Info,
+            Severity::Warning => Level::Warning,
+            Severity::Error => Level::Error,
+        },
+        message: finding.message.clone(),
+        fix: finding.fix.clone(),
+        detail: Some(format!("{} {} · {}", by.component, by.version, by.rule)),
+        field: finding.field.and_then(|ix| target.field(ix)).map(|def| def.name.clone()),
+    }
+}
+
+/// The policy of each draft column. Contact names are create-only, whatever the
+/// rules ask for (S52).
+pub fn field_policies(draft: &Batch, target: &Schema, writes: &[crate::answers::Write]) -> Vec<FieldPolicy> {
+    draft
+        .columns()
+        .iter()
+        .map(|ix| {
+            let write = writes.iter().find(|write| write.field == *ix);
+            let name = target.field(*ix).map_or("", |def| def.name.as_str());
+            FieldPolicy {
+                on_create: write.is_some_and(|write| write.on_create),
+                on_update: write.is_some_and(|write| write.on_update) && !deal::CREATE_ONLY.contains(&name),
+                conflict: write.map_or(crate::answers::Conflict::Source, |write| write.conflict),
+                on_null: write.map_or(OnNull::Leave, |write| write.on_null),
+            }
+        })
+        .collect()
+}
+
+/// Share of a tenant's links, in percent, that may vanish or leave scope in one
+/// run, and the number below which nobody is asked (sync.md d5 18).
+pub const MASS_CHANGE_PERCENT: u64 = 5;
+pub const MASS_CHANGE_RECORDS_MIN: u64 = 20;
+
+/// True where a run must stop before it applies anything.
+pub fn is_mass_change(vanishing: u64, links: u64) -> bool {
+    vanishing >= MASS_CHANGE_RECORDS_MIN && vanishing * 100 > links * MASS_CHANGE_PERCENT
+}
