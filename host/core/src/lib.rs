@@ -15,5 +15,6 @@ pub mod owner;
 pub mod people;
 pub mod plan;
 pub mod reason;
+pub mod schedule;
 pub mod schema;
 pub mod value;
