@@ -1,0 +1,1 @@
+//! Runs rules natively, by field name: no component, no host.
