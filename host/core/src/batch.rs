@@ -204,25 +204,39 @@ impl Batch {
     /// Copies rows `from..to` into a batch of their own, for a rules call that
     /// takes fewer rows than a page has.
     pub fn slice(&self, from: usize, to: usize) -> Batch {
+        self.select(from..to.min(self.rows))
+    }
+
+    /// Copies these rows, in this order, into a batch of their own.
+    pub fn select(&self, rows: impl IntoIterator<Item = usize>) -> Batch {
         let mut part = Batch::new(self.columns.clone(), self.scales.clone());
-        for row in from..to.min(self.rows) {
-            let target = part.push_row();
-            for column in 0..self.columns.len() {
-                part.set(target, column, self.cell(row, column));
+        let width = self.columns.len();
+        for row in rows {
+            assert!(row < self.rows, "row lies inside the batch");
+            let cells = row * width..(row + 1) * width;
+            part.kinds.extend_from_slice(&self.kinds[cells.clone()]);
+            for (kind, word) in self.kinds[cells.clone()].iter().zip(&self.words[cells]) {
+                let textual = CellKind::from_u8(*kind).is_some_and(CellKind::is_textual);
+                let word = if textual { part.push_text(self.text_at(*word)) } else { *word };
+                part.words.push(word);
             }
+            part.rows += 1;
         }
         part
     }
 
-    /// Adds all rows of another batch with the same columns.
+    /// Adds all rows of another batch with the same columns and scales.
     pub fn append(&mut self, other: &Batch) {
         assert_eq!(self.columns, other.columns, "batches of the same columns");
-        for row in 0..other.rows {
-            let target = self.push_row();
-            for column in 0..self.columns.len() {
-                self.set(target, column, other.cell(row, column));
-            }
-        }
+        assert_eq!(self.scales, other.scales, "batches of the same scales");
+        let moved = (self.text.len() as u64) << 32;
+        self.text.push_str(&other.text);
+        self.kinds.extend_from_slice(&other.kinds);
+        self.words.extend(other.kinds.iter().zip(&other.words).map(|(kind, word)| {
+            let textual = CellKind::from_u8(*kind).is_some_and(CellKind::is_textual);
+            if textual { word + moved } else { *word }
+        }));
+        self.rows += other.rows;
     }
 }
 
@@ -243,6 +257,10 @@ mod tests {
         assert_eq!(batch.cell(0, 2), Cell::Date(-3));
         assert_eq!(batch.cell(0, 3), Cell::Absent);
         assert_eq!(batch.slice(0, 1).cell(0, 0), Cell::Text("Renewal – é"));
+        let copy = batch.clone();
+        batch.append(&copy);
+        assert_eq!(batch.cell(1, 0), Cell::Text("Renewal – é"));
+        assert_eq!(batch.select([1]).cell(0, 1), Cell::Decimal(Decimal::new(1500, 2)));
     }
 
     #[test]

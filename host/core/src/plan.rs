@@ -14,7 +14,7 @@ use crate::merge::{FieldPolicy, Merged, Sides, three_way};
 use crate::owner::{CheckedOwner, check_owner};
 use crate::people::{Directory, UserStatus, normal_email};
 use crate::reason::{Code, Level, Reason};
-use crate::schema::Schema;
+use crate::schema::{FieldIx, Schema};
 use crate::value::date_text;
 
 /// Contacts of an Opportunity, as far as the import needs them (S12, S13).
@@ -249,7 +249,7 @@ impl Plan {
 pub fn plan(facts: &Facts<'_>, shelves: &mut Shelves) -> Plan {
     let draft = Draft { facts, deal: facts.stored.link.as_ref().map(|link| link.deal) };
     if facts.source.deleted {
-        return draft.deleted();
+        return plan_gone(facts.source, facts.stored);
     }
     if !(facts.source.import_flag && facts.source.sync_flag) {
         return draft.out_of_scope();
@@ -257,6 +257,32 @@ pub fn plan(facts: &Facts<'_>, shelves: &mut Shelves) -> Plan {
     match &facts.stored.link {
         Some(link) => draft.linked(link),
         None => draft.new_record(shelves),
+    }
+}
+
+/// The plan for a record that is in the recycle bin, or of which Salesforce shows
+/// nothing any more: a linked deal stays and its link says so.
+pub fn plan_gone(source: &Source, stored: &Stored) -> Plan {
+    let mut intents = Vec::new();
+    let mut reasons = Vec::new();
+    match &stored.link {
+        Some(link) if link.state != LinkState::RemoteDeleted => {
+            intents.extend([Intent::SetLinkState(LinkState::RemoteDeleted), Intent::Log]);
+            reasons.push(Reason::new(Code::RecordDeleted, &[]));
+        }
+        Some(_) => {}
+        None if stored.set_aside.is_some() => intents.push(Intent::TakeBack),
+        None => {}
+    }
+    Plan {
+        sf_id: source.id,
+        name: source.name.clone(),
+        modstamp: source.modstamp,
+        created: source.created,
+        outcome: Outcome::Unselected,
+        deal: stored.link.as_ref().map(|link| link.deal),
+        intents,
+        reasons,
     }
 }
 
@@ -297,21 +323,6 @@ impl Draft<'_> {
         if self.facts.stored.set_aside.is_some() {
             intents.push(Intent::TakeBack);
         }
-    }
-
-    fn deleted(&self) -> Plan {
-        let mut intents = Vec::new();
-        let mut reasons = Vec::new();
-        match &self.facts.stored.link {
-            Some(link) if link.state != LinkState::RemoteDeleted => {
-                intents.push(Intent::SetLinkState(LinkState::RemoteDeleted));
-                intents.push(Intent::Log);
-                reasons.push(Reason::new(Code::RecordDeleted, &[]));
-            }
-            Some(_) => {}
-            None => self.taken_back(&mut intents),
-        }
-        self.plan(Outcome::Unselected, intents, reasons)
     }
 
     /// A flag is off. The sync flag alone decides nothing (S9); a linked record
@@ -376,7 +387,7 @@ impl Draft<'_> {
             return;
         }
         for (ix, field) in self.facts.target_schema.fields().iter().enumerate() {
-            let ix = crate::schema::FieldIx(ix as u16);
+            let ix = FieldIx(ix as u16);
             if !field.required || !self.facts.draft.field(self.facts.row, ix).is_blank() {
                 continue;
             }
@@ -697,9 +708,12 @@ fn finding_reason(finding: &crate::answers::Finding, target: &Schema) -> Reason 
 
 /// The policy of each draft column. Contact names are create-only, whatever the
 /// rules ask for (S52).
-pub fn field_policies(draft: &Batch, target: &Schema, writes: &[crate::answers::Write]) -> Vec<FieldPolicy> {
-    draft
-        .columns()
+pub fn field_policies(
+    columns: &[FieldIx],
+    target: &Schema,
+    writes: &[crate::answers::Write],
+) -> Vec<FieldPolicy> {
+    columns
         .iter()
         .map(|ix| {
             let write = writes.iter().find(|write| write.field == *ix);

@@ -1,0 +1,357 @@
+//! The service as a value: storage, sandbox, clock and network in one place, and
+//! what can be asked of it. The command line and the scheduler ask the same things.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dealsync_core::ids::{RunId, SfId, TenantId};
+use dealsync_core::reason::{Code, Reason};
+use dealsync_core::schema::Schema;
+use dealsync_rules::{CacheSettings, Chain, Component, Engine, EngineSettings, Limits};
+use uuid::Uuid;
+
+pub use crate::failure::{AppError, FailureKind};
+
+use crate::clock::{Clock, SystemClock};
+use crate::pull::Pull;
+use crate::ready::{self, Fields, Ready};
+use crate::run::{Report, Request, Trigger, Watch};
+use crate::salesforce::{self, Client, HttpTransport, Transport};
+use crate::secrets::HostKey;
+use crate::settings::{self, SecretSource, TenantSettings};
+use crate::store::{Lease, Store, TenantStore};
+
+/// The one lane there is so far: Opportunities of the Deal Registration integration.
+pub const PULL_LANE: &str = "deals/pull/Opportunity";
+pub const LANES: &[&str] = &[PULL_LANE];
+
+/// A lane is free again this long after its holder last renewed its lease.
+pub const LEASE_TTL: Duration = Duration::from_secs(15 * 60);
+
+/// The rules every tenant starts with, built along with this program.
+static STANDARD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standard.wasm"));
+
+/// Compiled rules kept on disk at most, bytes.
+const CODE_CACHE_BYTES_MAX: u64 = 512 << 20;
+
+/// A fresh id, in the order of time.
+pub fn fresh_id() -> Uuid {
+    Uuid::now_v7()
+}
+
+/// How the service is opened.
+#[derive(Debug, Clone)]
+pub struct AppOptions {
+    pub data: PathBuf,
+    /// The host key's file; `DEALSYNC_KEY` or one in the data folder where absent.
+    pub key_file: Option<PathBuf>,
+    pub clock: Arc<dyn Clock>,
+    /// The network; a test hands in a router instead.
+    pub transport: Option<Arc<dyn Transport>>,
+}
+
+impl AppOptions {
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self { data: data.into(), key_file: None, clock: Arc::new(SystemClock), transport: None }
+    }
+}
+
+/// Cheap to clone; everything in it is shared.
+#[derive(Debug, Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    data: PathBuf,
+    store: Store,
+    engine: Engine,
+    clock: Arc<dyn Clock>,
+    transport: Arc<dyn Transport>,
+    standard: Mutex<Option<Arc<Component>>>,
+    /// Logged-in clients by tenant, with the version of the settings they were made of.
+    clients: Mutex<HashMap<TenantId, (i64, Client)>>,
+}
+
+impl App {
+    /// Opens the data folder, which one process owns at a time, and the sandbox.
+    pub fn open(options: AppOptions) -> Result<Self, AppError> {
+        let key = HostKey::load(options.key_file.as_deref(), &options.data)
+            .map_err(|error| AppError::new(error.to_string()))?;
+        let mac_key = key.derive("rules-cache");
+        let store = Store::open(&options.data, key)?;
+        let cache = CacheSettings {
+            dir: options.data.join("cache").join("rules"),
+            mac_key,
+            bytes_max: CODE_CACHE_BYTES_MAX,
+        };
+        let workers = std::thread::available_parallelism().map_or(2, usize::from) as u32;
+        let engine = Engine::new(EngineSettings { cache: Some(cache), live_instances_max: 2 * workers })
+            .map_err(|error| AppError::new(error.to_string()))?;
+        let transport: Arc<dyn Transport> = match options.transport {
+            Some(transport) => transport,
+            None => Arc::new(HttpTransport::new().map_err(AppError::bug)?),
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                data: options.data,
+                store,
+                engine,
+                clock: options.clock,
+                transport,
+                standard: Mutex::default(),
+                clients: Mutex::default(),
+            }),
+        })
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.inner.clock
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.inner.data
+    }
+
+    /// Runs a lane to its end. Refuses where somebody else holds it or it is paused;
+    /// a dry run takes no lease and writes nothing.
+    pub async fn run(
+        &self,
+        tenant: &TenantId,
+        lane: &str,
+        request: Request,
+        watch: &dyn Watch,
+    ) -> Result<Report, AppError> {
+        if !LANES.contains(&lane) {
+            let hint = crate::hints::did_you_mean(lane, LANES.iter().copied());
+            return Err(AppError::new(format!("there is no lane {lane:?}{hint}")));
+        }
+        let store = self.store().tenant(tenant).await?;
+        let run = RunId(fresh_id());
+        let started = self.clock().now_micros();
+        if request.dry_run {
+            let pull = Pull { app: self, store, lease: None, request, run, started };
+            return pull.run(watch).await;
+        }
+        let lease = self.claim(&store, lane, started, request.trigger).await?;
+        store.start_run(&lease, run, request.kind.name(), trigger_name(&request), started).await?;
+        let pull = Pull { app: self, store: store.clone(), lease: Some(lease.clone()), request, run, started };
+        let done = pull.run(watch).await;
+        self.settle_run(&store, &lease, run, &done).await?;
+        done
+    }
+
+    async fn claim(&self, store: &TenantStore, lane: &str, now: i64, trigger: Trigger) -> Result<Lease, AppError> {
+        store.ensure_lane(lane, now).await?;
+        if store.is_paused(lane).await? {
+            return Err(AppError::new(format!("the lane {lane} is paused"))
+                .hint("resume it with: dealsync lane resume"));
+        }
+        let holder = format!("{}/{}", std::process::id(), trigger_text(trigger));
+        store.claim(lane, &holder, now, LEASE_TTL).await?.ok_or_else(|| {
+            AppError::new(format!("the lane {lane} is running already"))
+                .hint("wait for that run, or look at it with: dealsync lane list")
+                .kind(FailureKind::Held)
+        })
+    }
+
+    /// Writes down how a run ended and gives the lane back.
+    async fn settle_run(
+        &self,
+        store: &TenantStore,
+        lease: &Lease,
+        run: RunId,
+        done: &Result<Report, AppError>,
+    ) -> Result<(), AppError> {
+        let now = self.clock().now_micros();
+        match done {
+            Ok(report) => {
+                let counts = serde_json::to_string(&report.counts).map_err(AppError::bug)?;
+                store.finish_run(run, "done", &counts, report.api_calls, None, now).await?;
+                store.resolve_run_entries(now).await?;
+            }
+            Err(error) => {
+                // A full disk may refuse this too; the run's own error counts.
+                let noted = store.finish_run(run, "failed", "", 0, Some(&error.message), now).await;
+                if let Some(reason) = error.reason() {
+                    let logged = store.log_run(run, &lease.lane, &reason, now).await;
+                    let paused = error.kind == FailureKind::Paused;
+                    if logged.is_ok() && paused {
+                        store.pause(&lease.lane, Some(reason.code.name())).await?;
+                    }
+                }
+                if let Err(failure) = noted {
+                    tracing::error!(%failure, "The end of a run could not be written down");
+                }
+            }
+        }
+        store.release(lease).await?;
+        Ok(())
+    }
+
+    /// What a backfill would read, without reading it: one call.
+    pub async fn estimate(&self, tenant: &TenantId, since: Option<i32>) -> Result<Estimate, AppError> {
+        let store = self.store().tenant(tenant).await?;
+        let request = Request::manual(crate::run::Kind::Full);
+        let ready = Ready::assemble(self, &store, &request).await?;
+        let scope = salesforce::Scope::Full {
+            after: None,
+            created_since: since.map(|day| i64::from(day) * 86_400_000_000),
+        };
+        let query = salesforce::PullQuery::new(ready.chain.source(), &ready.fields)
+            .map_err(|error| AppError::new(error.to_string()))?;
+        let records = ready.client.count(&query.scoped(scope)).await?;
+        let pages = records.div_ceil(PAGE_RECORDS_ESTIMATE);
+        Ok(Estimate { records, pages, api_calls: 2 * pages })
+    }
+
+    /// A reproducible seed for the rules of one run.
+    pub(crate) fn seed_of(&self, run: &RunId) -> u64 {
+        let (high, low) = run.0.as_u64_pair();
+        high ^ low
+    }
+
+    /// The tenant's settings as they stand.
+    pub(crate) async fn settings(&self, store: &TenantStore) -> Result<Arc<TenantSettings>, AppError> {
+        let stored = store.settings().await?.ok_or_else(|| {
+            AppError::new("this tenant has no settings yet").hint("apply some with: dealsync tenant apply FILE.toml")
+        })?;
+        Ok(Arc::new(TenantSettings::parse(&stored.toml)?))
+    }
+
+    /// The compiled `standard`, shared by all tenants.
+    pub(crate) fn standard(&self) -> Result<Arc<Component>, AppError> {
+        let mut standard = self.inner.standard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(component) = &*standard {
+            return Ok(component.clone());
+        }
+        let component = self.inner.engine.load(STANDARD, Limits::compiled()).map_err(AppError::bug)?;
+        *standard = Some(component.clone());
+        Ok(component)
+    }
+
+    /// A tenant's own component, by the digest it was applied under.
+    pub(crate) fn component(&self, tenant: &TenantId, reference: &str) -> Result<Arc<Component>, AppError> {
+        let path = self.component_path(tenant, reference).ok_or_else(|| {
+            AppError::new(format!("{reference:?} is no component that was applied"))
+                .hint("apply the settings again from their file")
+        })?;
+        let bytes = std::fs::read(&path).map_err(|_| {
+            AppError::new(format!("the component {reference} is missing from the data folder"))
+                .hint("apply the settings again from their file")
+        })?;
+        self.inner.engine.load(&bytes, Limits::compiled()).map_err(|refused| AppError::new(refused.to_string()))
+    }
+
+    /// Where a component is kept: named by its digest, so the name cannot lead
+    /// out of the folder.
+    pub(crate) fn component_path(&self, tenant: &TenantId, reference: &str) -> Option<PathBuf> {
+        let digest = reference.strip_prefix("sha256:")?;
+        let hex = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        hex.then(|| self.inner.data.join("components").join(tenant.as_str()).join(format!("{digest}.wasm")))
+    }
+
+    pub(crate) fn chain(
+        &self,
+        settings: &TenantSettings,
+        fields: &Fields,
+        source: &Schema,
+    ) -> Result<Chain, AppError> {
+        let members = ready::members(self, settings, fields, source)?;
+        Chain::configure(&self.inner.engine, ready::FLOW, source, &settings.deal_schema(), members)
+            .map_err(|error| {
+                let mut failed = AppError::new("the rules do not accept their settings");
+                failed.hints = error.problems().iter().map(ToString::to_string).collect();
+                failed
+            })
+    }
+
+    /// A client for the tenant's connection. Kept for as long as the settings stay
+    /// the same, so that its session and describes serve the next run.
+    pub(crate) async fn client(&self, store: &TenantStore, settings: &TenantSettings) -> Result<Client, AppError> {
+        let version = store.settings().await?.map_or(0, |stored| stored.version);
+        if let Some((known, client)) = self.clients().get(store.tenant()) {
+            if *known == version {
+                return Ok(client.clone());
+            }
+        }
+        let client = crate::connect::client(self, store, settings).await?;
+        self.clients().insert(store.tenant().clone(), (version, client.clone()));
+        Ok(client)
+    }
+
+    fn clients(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, (i64, Client)>> {
+        self.inner.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn transport(&self) -> Arc<dyn Transport> {
+        self.inner.transport.clone()
+    }
+
+    pub(crate) fn shared_clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock.clone()
+    }
+}
+
+/// Rows of a page as the estimate assumes them; the server chooses the real number.
+const PAGE_RECORDS_ESTIMATE: u64 = 2_000;
+
+/// What a backfill is expected to cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Estimate {
+    pub records: u64,
+    pub pages: u64,
+    pub api_calls: u64,
+}
+
+fn trigger_text(trigger: Trigger) -> &'static str {
+    match trigger {
+        Trigger::Scheduled => "scheduled",
+        Trigger::Manual => "manual",
+    }
+}
+
+fn trigger_name(request: &Request) -> &'static str {
+    if request.backfill.is_some() { "backfill" } else { trigger_text(request.trigger) }
+}
+
+/// Where a secret is read from when settings are applied; it is sealed at once.
+pub(crate) fn secret_sources(settings: &TenantSettings) -> Vec<(&'static str, &SecretSource)> {
+    let mut sources = Vec::new();
+    if let Some(connection) = &settings.connection {
+        let named = [
+            ("private_key", &connection.private_key),
+            ("client_secret", &connection.client_secret),
+            ("refresh_token", &connection.refresh_token),
+        ];
+        sources.extend(named.into_iter().filter_map(|(name, source)| Some((name, source.as_ref()?))));
+    }
+    sources.extend(settings.mail.password.as_ref().map(|source| ("mail_password", source)));
+    sources
+}
+
+impl From<settings::SettingsError> for AppError {
+    fn from(error: settings::SettingsError) -> Self {
+        let mut failed = AppError::new(error.message);
+        failed.hints = error.hints;
+        failed
+    }
+}
+
+/// The org of a login that is not the one the tenant's data came from.
+pub(crate) fn org_changed(expected: SfId, found: SfId) -> AppError {
+    let values = [("old", expected.as_str()), ("new", found.as_str())];
+    AppError::coded(Reason::new(Code::OrgChanged, &values))
+        .hint("if the new org is meant, run with --confirm: links to the old one stay as they are")
+}

@@ -1,0 +1,146 @@
+//! What goes wrong with a whole command or run, as a person reads it.
+
+use std::fmt;
+
+use dealsync_core::reason::{Code, Reason};
+use dealsync_core::value::timestamp_text;
+
+use crate::salesforce;
+use crate::store::StoreError;
+
+/// A failure of a command or run: a sentence, hints, and the catalogue's entry
+/// where it has one. Internal detail goes to the operator's log, not in here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppError {
+    pub message: String,
+    pub hints: Vec<String>,
+    pub code: Option<Code>,
+    pub kind: FailureKind,
+}
+
+/// What the caller does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// A person corrects what they asked for or set.
+    User,
+    /// The connection waits for a person.
+    Paused,
+    /// The same again later.
+    Later,
+    /// Somebody else holds the lane.
+    Held,
+    /// A fault of this program.
+    Bug,
+}
+
+impl AppError {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hints: Vec::new(), code: None, kind: FailureKind::User }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    pub fn kind(mut self, kind: FailureKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// A failure that the catalogue knows; its fix becomes the first hint.
+    pub fn coded(reason: Reason) -> Self {
+        use dealsync_core::reason::Retry;
+        let kind = match reason.code.entry().retry {
+            Retry::Pause => FailureKind::Paused,
+            Retry::Auto => FailureKind::Later,
+            _ => FailureKind::User,
+        };
+        Self {
+            message: format!("{}: {}", reason.code, reason.message),
+            hints: vec![reason.fix],
+            code: Some(reason.code),
+            kind,
+        }
+    }
+
+    /// A broken assumption of ours; the details go to the log once, here.
+    pub fn bug(error: impl fmt::Display) -> Self {
+        tracing::error!(%error, "A fault of dealsync itself: {error}");
+        Self::new("dealsync failed in a way it should not; the operator's log says more").kind(FailureKind::Bug)
+    }
+
+    /// The entry of the log that this failure leaves, where a person can act on it.
+    pub fn reason(&self) -> Option<Reason> {
+        let code = self.code?;
+        let message = self.message.strip_prefix(code.name()).map_or(&*self.message, |rest| {
+            rest.trim_start_matches([':', ' '])
+        });
+        Some(Reason {
+            code,
+            level: code.entry().level,
+            message: message.to_owned(),
+            fix: self.hints.join(" "),
+            detail: None,
+            field: None,
+        })
+    }
+}
+
+impl fmt::Display for AppError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for AppError {}
+
+impl From<StoreError> for AppError {
+    fn from(error: StoreError) -> Self {
+        let kind = if error.is_fenced() { FailureKind::Held } else { FailureKind::User };
+        let hints = error.hints();
+        Self { message: error.to_string(), hints, code: None, kind }
+    }
+}
+
+impl From<salesforce::Error> for AppError {
+    fn from(error: salesforce::Error) -> Self {
+        use salesforce::Error as E;
+        let text = error.refusal().map_or_else(|| error.to_string(), ToString::to_string);
+        let with = |code: Code, values: &[(&str, &str)]| Self::coded(Reason::new(code, values));
+        match &error {
+            E::CredentialsRefused(_) | E::SettingsUnusable(_) => with(Code::AuthBad, &[("text", &text)]),
+            E::SessionRefused(_) | E::SessionExpired(_) | E::RotationNotStored(_) => {
+                with(Code::AuthExpired, &[]).hint(text)
+            }
+            E::AccessRefused(_) => with(Code::ApiDisabled, &[]).hint(text),
+            E::OrgChanged { was, now } => {
+                with(Code::OrgChanged, &[("old", was.as_str()), ("new", now.as_str())])
+            }
+            E::BudgetSpent { resumes_at_micros, .. } => with(Code::BudgetReached, &[("n", "the allotted")])
+                .hint(format!("runs go on after {}", timestamp_text(*resumes_at_micros))),
+            E::DailyLimitReached(_) => with(Code::ApiLimit, &[]).hint(text),
+            E::Busy(_) => with(Code::ApiConcurrency, &[]),
+            E::FieldNotVisible { field, object, .. } => with(
+                Code::FieldNotVisible,
+                &[
+                    ("field", field.as_deref().unwrap_or("a field")),
+                    ("object", object.as_deref().unwrap_or("an object")),
+                ],
+            ),
+            E::ObjectNotVisible { object, .. } => {
+                with(Code::ObjectNotAvailable, &[("object", object.as_deref().unwrap_or("an object"))])
+            }
+            E::OrgFull(_) => with(Code::StorageFull, &[]),
+            E::Unreachable { source: salesforce::TransportError::PlainHttp { .. }, .. } => {
+                with(Code::AuthBad, &[("text", &text)])
+                    .hint("plain http is allowed to this machine only; write https://")
+            }
+            E::Unavailable(_) | E::Unreachable { .. } | E::BadAnswer { .. } => {
+                with(Code::SfUnavailable, &[("text", &text)])
+            }
+            E::Misasked(_) => Self::bug(&error),
+            _ => with(Code::SfUnavailable, &[("text", &text)]),
+        }
+    }
+}

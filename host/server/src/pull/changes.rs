@@ -1,0 +1,43 @@
+//! Where an incremental run looks besides the Opportunities that changed: contact
+//! roles, which do not touch their Opportunity's stamp, and records set aside.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use dealsync_core::ids::SfId;
+
+use super::{OVERLAP_MICROS, Progress, Pull};
+use crate::app::AppError;
+use crate::ready::Ready;
+
+/// Records asked for by id in one query; 200 ids stay well below the limit of a
+/// request's URI.
+pub(super) const BY_ID_CHUNK: usize = 200;
+
+/// Records of one incremental run that are looked at again although they did not
+/// change themselves. The rest waits for the next run.
+const DUE_MAX: usize = 10_000;
+
+/// Ids to read again: Opportunities whose contact roles changed, and records set
+/// aside whose dependency changed. One call for the roles; one more for Contacts
+/// where records set aside wait on one.
+pub(super) async fn due(pull: &Pull<'_>, ready: &Arc<Ready>, progress: &mut Progress) -> Result<Vec<SfId>, AppError> {
+    let mut due: BTreeSet<SfId> = BTreeSet::new();
+    let roles = ready
+        .client
+        .changed_roles(progress.cursor.roles - OVERLAP_MICROS, pull.upper())
+        .await?;
+    progress.cursor.roles = progress.cursor.roles.max(roles.latest);
+    let watched = pull.store.asides_among(ready.org, roles.ids).await?;
+    due.extend(watched);
+    if pull.store.waits_on_salesforce(ready.org).await? {
+        let since = progress.cursor.contacts - OVERLAP_MICROS;
+        let contacts = ready.client.changed("Contact", since, pull.upper()).await?;
+        progress.cursor.contacts = progress.cursor.contacts.max(contacts.latest);
+        let keys = contacts.ids.iter().map(|id| format!("sf:{id}")).collect();
+        pull.store.touch_keys(keys).await?;
+    }
+    due.extend(pull.store.due_asides(ready.org, DUE_MAX).await?);
+    due.retain(|id| !progress.seen.contains(id));
+    Ok(due.into_iter().take(DUE_MAX).collect())
+}

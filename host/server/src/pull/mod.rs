@@ -1,0 +1,325 @@
+//! The pull lane: Opportunities become deals, page by page.
+//!
+//! A run gathers, asks the rules, plans, commits, and goes on to the next page,
+//! which is fetched meanwhile. What a page needs is in `page`; what vanished from
+//! Salesforce is found in `vanished`; where an incremental run looks is in `changes`.
+
+mod changes;
+mod page;
+mod vanished;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use dealsync_core::ids::{RunId, SfId};
+use dealsync_core::plan::is_mass_change;
+use dealsync_core::reason::{Code, Reason};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use self::page::{PageContext, Planned};
+use crate::app::{App, AppError};
+use crate::ready::Ready;
+use crate::run::{Counts, Kind, Report, Request, Watch};
+use crate::salesforce::{Client, Error, Page, PullQuery, Scope};
+use crate::store::{Lease, PageCommit, TenantStore};
+
+/// How far an incremental run reads back behind its cursor: rows of long
+/// transactions appear with a stamp earlier than their commit (sync.md d4).
+pub const OVERLAP_MICROS: i64 = 600 * 1_000_000;
+
+/// How far a source was read. Times are SystemModstamps, microseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Opportunities are applied up to here.
+    pub opportunities: i64,
+    /// Contact roles are looked at up to here.
+    pub roles: i64,
+    /// Contacts that parked records wait on are looked at up to here.
+    pub contacts: i64,
+}
+
+/// Where a full run was cut off: the last row of its last committed page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    pub modstamp: i64,
+    pub id: String,
+    pub counts: Counts,
+    /// The run is a backfill of records created since that day.
+    pub since: Option<i32>,
+    pub started: i64,
+}
+
+const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
+
+/// A half-finished full run older than this starts anew, microseconds.
+const RESUME_AGE_MAX: i64 = DAY_MICROS;
+
+/// One run of the pull lane, from claimed lease to report.
+#[derive(Debug)]
+pub(crate) struct Pull<'a> {
+    pub app: &'a App,
+    pub store: TenantStore,
+    pub lease: Option<Lease>,
+    pub request: Request,
+    pub run: RunId,
+    pub started: i64,
+}
+
+/// What has been done so far.
+#[derive(Debug, Default)]
+struct Progress {
+    counts: Counts,
+    pages: u64,
+    seen: HashSet<SfId>,
+    created: u64,
+    cursor: Cursor,
+    resumed: bool,
+}
+
+impl Pull<'_> {
+    /// Runs the lane to its end. An error stops the run where it is: what was
+    /// committed stays, and the next run takes up from there.
+    pub async fn run(self, watch: &dyn Watch) -> Result<Report, AppError> {
+        let ready = Arc::new(Ready::assemble(self.app, &self.store, &self.request).await?);
+        let calls_before = calls(&ready);
+        let mut progress = self.resume().await?;
+        match self.request.kind {
+            Kind::Full => self.full(&ready, &mut progress, watch).await?,
+            Kind::Incremental => self.incremental(&ready, &mut progress, watch).await?,
+        }
+        self.finish(&ready, &progress).await?;
+        let lane = crate::app::PULL_LANE.to_owned();
+        Ok(Report {
+            tenant: ready.tenant.to_string(),
+            lane,
+            run: self.run.to_string(),
+            kind: self.request.kind,
+            dry_run: self.request.dry_run,
+            counts: progress.counts,
+            pages: progress.pages,
+            api_calls: calls(&ready).saturating_sub(calls_before),
+            resumed: progress.resumed,
+            duration_ms: ((self.app.clock().now_micros() - self.started) / 1_000).max(0) as u64,
+        })
+    }
+
+    async fn full(&self, ready: &Arc<Ready>, progress: &mut Progress, watch: &dyn Watch) -> Result<(), AppError> {
+        let after = self.resume_point().await?;
+        let scope = Scope::Full {
+            after: after.as_ref().and_then(|resume| Some((resume.modstamp, resume.id.parse().ok()?))),
+            created_since: since_micros(&self.request),
+        };
+        let query = self.query(ready)?.scoped(scope);
+        progress.resumed = after.is_some();
+        let first = ready.client.pull_first(&query).await?;
+        self.brake_before(ready, &first, progress.resumed).await?;
+        self.pages(ready, first, progress, watch).await?;
+        if !progress.resumed && self.request.backfill.is_none() {
+            let plans = vanished::plans(self, ready, &progress.seen).await?;
+            self.write(ready, plans, progress, None).await?;
+        }
+        Ok(())
+    }
+
+    async fn incremental(&self, ready: &Arc<Ready>, progress: &mut Progress, watch: &dyn Watch) -> Result<(), AppError> {
+        let since = progress.cursor.opportunities - OVERLAP_MICROS;
+        let query = self.query(ready)?.scoped(Scope::Changed { since, upper: self.upper() });
+        let first = ready.client.pull_first(&query).await?;
+        self.pages(ready, first, progress, watch).await?;
+        let due = changes::due(self, ready, progress).await?;
+        for ids in due.chunks(changes::BY_ID_CHUNK) {
+            let pages = ready.client.by_ids(&query, ids).await?;
+            for page in pages {
+                self.page(ready, page, progress, watch).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All pages of a query, the next one being fetched while this one is worked on.
+    async fn pages(
+        &self,
+        ready: &Arc<Ready>,
+        first: Page,
+        progress: &mut Progress,
+        watch: &dyn Watch,
+    ) -> Result<(), AppError> {
+        let (sender, mut pages) = mpsc::channel(1);
+        let fetcher = fetch(ready.client.clone(), first, sender);
+        let worker = async {
+            while let Some(page) = pages.recv().await {
+                self.page(ready, page?, progress, watch).await?;
+            }
+            Ok::<(), AppError>(())
+        };
+        let ((), done) = tokio::join!(fetcher, worker);
+        done
+    }
+
+    async fn page(
+        &self,
+        ready: &Arc<Ready>,
+        page: Page,
+        progress: &mut Progress,
+        watch: &dyn Watch,
+    ) -> Result<(), AppError> {
+        let page = unseen(page, &mut progress.seen);
+        let total = page.total;
+        let last = page.rows.last().map(|row| (row.modstamp, row.id));
+        let context = PageContext {
+            ready: ready.clone(),
+            store: self.store.clone(),
+            as_of: self.started,
+            seed: self.app.seed_of(&self.run),
+        };
+        let sequence = self.lease.as_ref().map_or(0, |lease| lease.sequence) + progress.created;
+        let planned = page::work_out(&context, page, sequence).await?;
+        self.write(ready, planned, progress, last).await?;
+        progress.pages += 1;
+        watch.page(&progress.counts, total);
+        Ok(())
+    }
+
+    /// Counts the plans and commits them, unless the run is dry.
+    async fn write(
+        &self,
+        ready: &Arc<Ready>,
+        planned: Planned,
+        progress: &mut Progress,
+        last: Option<(i64, SfId)>,
+    ) -> Result<(), AppError> {
+        for plan in &planned.plans {
+            progress.counts.add(plan);
+            progress.cursor.opportunities = progress.cursor.opportunities.max(plan.modstamp);
+        }
+        progress.created += planned.created;
+        let Some(lease) = &self.lease else { return Ok(()) };
+        let resume = last.filter(|_| self.request.kind == Kind::Full).map(|(modstamp, id)| Resume {
+            modstamp,
+            id: id.to_string(),
+            counts: progress.counts.clone(),
+            since: self.request.backfill.as_ref().and_then(|backfill| backfill.since),
+            started: self.started,
+        });
+        let commit = PageCommit {
+            org: ready.org,
+            run: self.run,
+            now: self.app.clock().now_micros(),
+            plans: planned.plans,
+            waits: planned.waits,
+            counts: json(&progress.counts),
+            cursor: None,
+            resume: resume.as_ref().map(json),
+            mail: self.request.mail(),
+            keep_created: self.request.backfill.is_some(),
+            sequence_add: planned.created,
+            api_calls: calls(ready),
+        };
+        self.store.commit_page(lease, commit).await?;
+        Ok(())
+    }
+
+    async fn finish(&self, ready: &Arc<Ready>, progress: &Progress) -> Result<(), AppError> {
+        let Some(lease) = &self.lease else { return Ok(()) };
+        let cursor = json(&progress.cursor);
+        self.store.finish_pull(lease, self.run, cursor, self.app.clock().now_micros()).await?;
+        self.app.keep_connection(&self.store, &ready.settings, &ready.client).await?;
+        Ok(())
+    }
+
+    fn query(&self, ready: &Ready) -> Result<PullQuery, AppError> {
+        PullQuery::new(ready.chain.source(), &ready.fields).map_err(|error| AppError::new(error.to_string()))
+    }
+
+    /// A stamp that no record has yet. The cursor comes from the records, so it
+    /// does not matter that our clock and Salesforce's differ.
+    fn upper(&self) -> i64 {
+        self.started + DAY_MICROS
+    }
+
+    async fn resume(&self) -> Result<Progress, AppError> {
+        let cursor = self.store.cursor(crate::app::PULL_LANE).await?;
+        let cursor = cursor.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let counts = self.resume_point().await?.map(|resume| resume.counts).unwrap_or_default();
+        Ok(Progress { cursor, counts, ..Progress::default() })
+    }
+
+    /// Where a full run of the same kind was cut off, if that is not too long ago.
+    async fn resume_point(&self) -> Result<Option<Resume>, AppError> {
+        if self.request.kind != Kind::Full || self.lease.is_none() {
+            return Ok(None);
+        }
+        let since = self.request.backfill.as_ref().and_then(|backfill| backfill.since);
+        let text = self.store.resume_point(crate::app::PULL_LANE).await?;
+        let resume: Option<Resume> = text.and_then(|text| serde_json::from_str(&text).ok());
+        let fresh = |resume: &Resume| resume.since == since && self.started - resume.started < RESUME_AGE_MAX;
+        Ok(resume.filter(fresh))
+    }
+
+    /// Stops before anything is applied where far fewer records answer than are
+    /// linked: a permission was lost, or a flag cleared by mistake.
+    async fn brake_before(&self, ready: &Ready, first: &Page, resumed: bool) -> Result<(), AppError> {
+        if resumed || self.request.confirmed || self.request.backfill.is_some() {
+            return Ok(());
+        }
+        let links = self.store.linked_count(ready.org).await?;
+        mass_change(links.saturating_sub(first.total), links)
+    }
+}
+
+/// The error of a run that is stopped by the mass-change brake.
+pub(crate) fn mass_change(vanishing: u64, links: u64) -> Result<(), AppError> {
+    if !is_mass_change(vanishing, links) {
+        return Ok(());
+    }
+    let values = [("n", &*vanishing.to_string()), ("m", &*links.to_string())];
+    Err(AppError::coded(Reason::new(Code::MassChangeStopped, &values))
+        .hint("if that is meant, run again with --confirm"))
+}
+
+/// Fetches page after page with their contacts, at most one ahead of the worker.
+async fn fetch(client: Client, first: Page, sender: mpsc::Sender<Result<Page, Error>>) {
+    let mut page = Ok(first);
+    loop {
+        let next = match &mut page {
+            Ok(fetched) => fetched.next.take(),
+            Err(_) => None,
+        };
+        let filled = match page {
+            Ok(mut fetched) => client.fill_contacts(&mut fetched).await.map(|()| fetched),
+            Err(error) => Err(error),
+        };
+        let failed = filled.is_err();
+        // Where nobody receives any more, the run has failed and fetching ends with it.
+        if sender.send(filled).await.is_err() || failed {
+            return;
+        }
+        let Some(next) = next else { return };
+        page = client.pull_next(&next).await;
+    }
+}
+
+/// Calls charged to the connection so far today.
+fn calls(ready: &Ready) -> u64 {
+    u64::from(ready.client.budget().counters().total())
+}
+
+fn since_micros(request: &Request) -> Option<i64> {
+    let since = request.backfill.as_ref()?.since?;
+    Some(i64::from(since) * DAY_MICROS)
+}
+
+/// Drops rows that this run has planned already: an overlapping or repeated page
+/// brings them twice.
+fn unseen(mut page: Page, seen: &mut HashSet<SfId>) -> Page {
+    let keep: Vec<bool> = page.rows.iter().map(|row| seen.insert(row.id)).collect();
+    if keep.contains(&false) {
+        page.retain(&keep);
+    }
+    page
+}
+
+fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("our own types are JSON")
+}

@@ -1,0 +1,81 @@
+//! Links whose record did not answer a full run: deleted, out of scope, or hidden.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use dealsync_core::ids::SfId;
+use dealsync_core::link::{LinkState, RemoteObject};
+use dealsync_core::plan::{Contacts, Source, Stored};
+
+use super::page::{PageContext, Planned};
+use super::{Pull, mass_change, page};
+use crate::app::AppError;
+use crate::ready::Ready;
+
+/// Plans for every linked record this run has not seen. Asks Salesforce for each of
+/// them by id, deleted ones included; one that is not even there was deleted for
+/// good or hidden, and counts as deleted. Stops where too many are gone at once.
+pub(super) async fn plans(pull: &Pull<'_>, ready: &Arc<Ready>, seen: &HashSet<SfId>) -> Result<Planned, AppError> {
+    let links = pull.store.links(ready.org).await?;
+    let linked = links.iter().filter(|(_, state, _)| *state == LinkState::Linked).count() as u64;
+    let missing: Vec<SfId> = links
+        .into_iter()
+        .filter(|(id, state, object)| {
+            *object == RemoteObject::Opportunity && *state == LinkState::Linked && !seen.contains(id)
+        })
+        .map(|(id, _, _)| id)
+        .collect();
+    let mut planned = Planned { plans: Vec::new(), waits: Vec::new(), created: 0, fuel_used: 0 };
+    if missing.is_empty() {
+        return Ok(planned);
+    }
+    if !pull.request.confirmed {
+        mass_change(missing.len() as u64, linked)?;
+    }
+    let query = pull.query(ready)?;
+    let context = PageContext { ready: ready.clone(), store: pull.store.clone(), as_of: pull.started, seed: 0 };
+    for ids in missing.chunks(super::changes::BY_ID_CHUNK) {
+        let mut gone: HashSet<SfId> = ids.iter().copied().collect();
+        for mut page in ready.client.by_ids(&query, ids).await? {
+            ready.client.fill_contacts(&mut page).await?;
+            page.rows.iter().for_each(|row| {
+                gone.remove(&row.id);
+            });
+            merge(&mut planned, page::work_out(&context, page, 0).await?);
+        }
+        let gone: Vec<SfId> = ids.iter().copied().filter(|id| gone.contains(id)).collect();
+        let stored = pull.store.facts(ready.org, gone.clone()).await?;
+        for (id, stored) in gone.into_iter().zip(stored) {
+            planned.plans.push(deleted(id, &stored));
+            planned.waits.push(Vec::new());
+        }
+    }
+    Ok(planned)
+}
+
+fn merge(into: &mut Planned, page: Planned) {
+    into.plans.extend(page.plans);
+    into.waits.extend(page.waits);
+    into.created += page.created;
+    into.fuel_used += page.fuel_used;
+}
+
+/// The plan for a record of which Salesforce shows nothing any more.
+fn deleted(id: SfId, stored: &Stored) -> dealsync_core::plan::Plan {
+    let source = Source {
+        id,
+        name: id.to_string(),
+        modstamp: 0,
+        created: 0,
+        deleted: true,
+        sync_flag: false,
+        import_flag: false,
+        account: None,
+        contacts: Contacts::None,
+        partner_email: None,
+        distributor_email: None,
+        currency: None,
+        unreadable: None,
+    };
+    dealsync_core::plan::plan_gone(&source, stored)
+}

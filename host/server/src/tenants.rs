@@ -1,0 +1,154 @@
+//! Applying a tenant's settings: parse, check, seal secrets, keep components.
+
+use std::collections::BTreeMap;
+
+use dealsync_core::ids::TenantId;
+use dealsync_rules::Limits;
+use serde::{Deserialize, Serialize};
+
+use crate::app::{App, AppError, secret_sources};
+use crate::settings::{SecretSource, TenantSettings};
+
+/// A settings file with everything it names, read where the person is: the service
+/// itself opens none of these files.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Apply {
+    pub toml: String,
+    /// Contents of the files named in it, by the name as written.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// Values of the environment variables named in it.
+    pub env: BTreeMap<String, String>,
+    /// Who applies, for the history.
+    pub actor: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    pub tenant: String,
+    pub created: bool,
+    pub version: i64,
+    pub warnings: Vec<String>,
+}
+
+impl Apply {
+    /// Names of the files and variables a settings file needs, for whoever reads them.
+    pub fn needs(toml: &str) -> Result<(Vec<String>, Vec<String>), AppError> {
+        let settings = TenantSettings::parse(toml)?;
+        let mut files = Vec::new();
+        let mut env = Vec::new();
+        for (_, source) in secret_sources(&settings) {
+            match source {
+                SecretSource::File(name) => files.push(name.clone()),
+                SecretSource::Env(name) => env.push(name.clone()),
+            }
+        }
+        let components = settings.rules.iter().map(|rule| rule.component.clone());
+        files.extend(components.filter(|name| !name.starts_with("sha256:")));
+        Ok((files, env))
+    }
+}
+
+impl App {
+    /// Checks everything first and stores it then, so that a mistake changes nothing.
+    pub async fn apply(&self, apply: Apply) -> Result<Applied, AppError> {
+        let settings = TenantSettings::parse(&apply.toml)?;
+        let secrets = self.secrets(&settings, &apply)?;
+        let mut toml = apply.toml.clone();
+        let mut components = Vec::new();
+        for rule in &settings.rules {
+            if rule.component.starts_with("sha256:") {
+                self.component(&settings.id(), &rule.component)?;
+                continue;
+            }
+            let bytes = file(&apply, &rule.component)?;
+            let loaded = self.engine().load(bytes, Limits::compiled()).map_err(|refused| {
+                AppError::new(format!("the rule {:?} is refused: {refused}", rule.name))
+            })?;
+            let reference = format!("sha256:{}", loaded.digest());
+            toml = toml.replace(&format!("\"{}\"", rule.component), &format!("\"{reference}\""));
+            components.push((reference, bytes));
+        }
+        TenantSettings::parse(&toml)?;
+        let id = settings.id();
+        let now = self.clock().now_micros();
+        let created = self.store().create_tenant(&id, settings.display_name(), now).await?;
+        for (reference, bytes) in components {
+            self.keep_component(&id, &reference, bytes)?;
+        }
+        let store = self.store().tenant(&id).await?;
+        for (name, secret) in secrets {
+            store.put_secret(name, secret).await?;
+        }
+        let version = store.save_settings(&toml, &apply.actor, now).await?;
+        for lane in crate::app::LANES {
+            store.ensure_lane(lane, now).await?;
+        }
+        // Records that waited for a setting or mapping are looked at again.
+        store.touch_keys(vec!["settings".into()]).await?;
+        Ok(Applied { tenant: id.to_string(), created, version, warnings: warnings(&settings) })
+    }
+
+    fn secrets<'a>(
+        &self,
+        settings: &TenantSettings,
+        apply: &'a Apply,
+    ) -> Result<Vec<(&'static str, Vec<u8>)>, AppError> {
+        let _: &'a Apply = apply;
+        let mut secrets = Vec::new();
+        for (name, source) in secret_sources(settings) {
+            let secret = match source {
+                SecretSource::File(path) => file(apply, path)?.to_vec(),
+                SecretSource::Env(variable) => apply
+                    .env
+                    .get(variable)
+                    .ok_or_else(|| AppError::new(format!("the environment variable {variable} is not set")))?
+                    .clone()
+                    .into_bytes(),
+            };
+            let secret = match name {
+                "private_key" => secret,
+                _ => secret.trim_ascii().to_vec(),
+            };
+            if secret.is_empty() {
+                return Err(AppError::new(format!("the secret {name} is empty")));
+            }
+            secrets.push((name, secret));
+        }
+        Ok(secrets)
+    }
+
+    fn keep_component(&self, tenant: &TenantId, reference: &str, bytes: &[u8]) -> Result<(), AppError> {
+        let path = self.component_path(tenant, reference).expect("a digest of ours");
+        let folder = path.parent().expect("a file lies in a folder");
+        let write = || -> std::io::Result<()> {
+            std::fs::create_dir_all(folder)?;
+            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            std::io::Write::write_all(&mut file, bytes)?;
+            file.persist(&path)?;
+            Ok(())
+        };
+        write().map_err(|error| AppError::new(format!("the component cannot be stored: {error}")))
+    }
+}
+
+fn file<'a>(apply: &'a Apply, name: &str) -> Result<&'a [u8], AppError> {
+    let bytes = apply.files.get(name).ok_or_else(|| AppError::new(format!("the file {name} is missing")))?;
+    Ok(bytes)
+}
+
+/// What is legal and still worth saying.
+fn warnings(settings: &TenantSettings) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if settings.connection.is_none() {
+        warnings.push("no [connection]: nothing is synced until there is one".to_owned());
+    } else if !settings.deal_registration.pull_opportunities {
+        warnings.push("pull_opportunities is off: nothing is imported".to_owned());
+    }
+    if settings.deal_registration.pull_opportunities
+        && settings.mail.smtp.is_none()
+        && settings.mail.folder.is_none()
+    {
+        warnings.push("[mail] names no server and no folder: owners are not told of imported deals".to_owned());
+    }
+    warnings
+}
