@@ -1,1 +1,4 @@
-fn main() {}
+//! The one integration binary: each file here is a chapter about behaviour.
+//! `tests/BEHAVIOURS.md` says which test proves what.
+
+mod tidy;
