@@ -1,0 +1,4 @@
+//! The sandbox from outside: real components, asked as the server asks them.
+
+mod answers;
+mod kit;
