@@ -127,9 +127,7 @@ impl Office {
                 let written = tokio::task::spawn_blocking(move || write_whole(&folder, &name, &bytes)).await;
                 match written {
                     Ok(Ok(())) => Ok(()),
-                    Ok(Err(error)) => {
-                        Err(MailError::Later { message: format!("the mail folder: {error}") })
-                    }
+                    Ok(Err(error)) => Err(MailError::Later { message: format!("the mail folder: {error}") }),
                     Err(_) => Err(MailError::Later { message: "writing the mail was cut off".to_owned() }),
                 }
             }
@@ -193,7 +191,14 @@ pub fn to_other(id: &str, recipient: &str, news: &DealNews, portal: &Portal, wri
 }
 
 /// One mail about many deals of one owner, for a backfill (S2).
-pub fn digest(id: &str, to: &str, to_name: &str, news: &[DealNews], portal: &Portal, written_at: i64) -> Letter {
+pub fn digest(
+    id: &str,
+    to: &str,
+    to_name: &str,
+    news: &[DealNews],
+    portal: &Portal,
+    written_at: i64,
+) -> Letter {
     let count = match news.len() {
         1 => "1 deal was".to_owned(),
         n => format!("{n} deals were"),

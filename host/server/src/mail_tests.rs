@@ -68,6 +68,7 @@ async fn the_owner_reads_which_deal_it_is_and_where() {
 
         --=20
         Acme Partners
+
     "#]]
     .assert_eq(&text);
 }

@@ -24,8 +24,7 @@ pub fn start(format: LogFormat, verbose: u8, service: bool) {
         (1, true) | (2, _) => "info,dealsync=debug,dealsync_rules=debug",
         _ => "debug,dealsync=trace,dealsync_rules=trace,h2=info,hyper=info",
     };
-    let filter =
-        EnvFilter::try_from_env("DEALSYNC_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let filter = EnvFilter::try_from_env("DEALSYNC_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
