@@ -105,6 +105,8 @@ pub struct Policy {
     pub import_flag: String,
     pub sync_flag: String,
     pub partner_email: String,
+    /// The field itself, as the rules read it.
+    pub partner_email_field: String,
     pub distributor_module: bool,
 }
 
@@ -531,6 +533,7 @@ impl Draft<'_> {
         let Merge { base, ours, changes, conflicts, .. } = merge;
         reasons.extend(conflicts);
         let (base, fields) = (to_text(&base), to_text(&ours));
+        self.owner_email_moved(link, &base_source, &mut reasons);
         if base != link.base || base_source != link.base_source {
             intents.push(Intent::MoveBase { base, base_source });
         }
@@ -544,6 +547,25 @@ impl Draft<'_> {
             intents.push(Intent::Log);
         }
         self.plan(outcome, intents, reasons)
+    }
+
+    /// Another address on a linked record never re-owns the deal; it is said once,
+    /// since the base moves along with it.
+    fn owner_email_moved(&self, link: &Link, base_source: &str, reasons: &mut Vec<Reason>) {
+        if base_source == link.base_source {
+            return;
+        }
+        let field = &self.facts.policy.partner_email_field;
+        let before =
+            decode_row(&link.base_source).get(field).and_then(|value| value.as_str().map(normal_email));
+        let now = self.facts.source.partner_email.as_deref().map(normal_email).unwrap_or_default();
+        let Some(owner) = self.facts.directory.by_id(link.owner) else { return };
+        if before.is_none_or(|before| before == now) || now.is_empty() || normal_email(&owner.email) == now {
+            return;
+        }
+        let values =
+            [("field", self.facts.policy.partner_email.as_str()), ("email", &now), ("owner", &owner.email)];
+        reasons.push(Reason::new(Code::OwnerEmailChanged, &values));
     }
 
     /// The owner is never changed silently: what does not fit any more is said.

@@ -9,12 +9,13 @@ use std::time::Duration;
 use dealsync_core::ids::{RunId, SfId, TenantId};
 use dealsync_core::reason::{Code, Reason};
 use dealsync_core::schema::Schema;
-use dealsync_rules::{CacheSettings, Chain, Component, Engine, EngineSettings, Limits};
+use dealsync_rules::{CacheSettings, Chain, Component, Engine, EngineSettings, Limits, Member};
 use uuid::Uuid;
 
 pub use crate::failure::{AppError, FailureKind};
 
 use crate::clock::{Clock, SystemClock};
+use crate::ids::IdSource;
 use crate::pull::Pull;
 use crate::ready::{self, Fields, Ready};
 use crate::run::{Report, Request, Trigger, Watch};
@@ -36,11 +37,6 @@ static STANDARD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standard.wasm
 /// Compiled rules kept on disk at most, bytes.
 const CODE_CACHE_BYTES_MAX: u64 = 512 << 20;
 
-/// A fresh id, in the order of time.
-pub fn fresh_id() -> Uuid {
-    Uuid::now_v7()
-}
-
 /// How the service is opened.
 #[derive(Debug, Clone)]
 pub struct AppOptions {
@@ -48,13 +44,15 @@ pub struct AppOptions {
     /// The host key's file; `DEALSYNC_KEY` or one in the data folder where absent.
     pub key_file: Option<PathBuf>,
     pub clock: Arc<dyn Clock>,
+    /// Where chance comes from; the operating system where absent.
+    pub seed: Option<u64>,
     /// The network; a test hands in a router instead.
     pub transport: Option<Arc<dyn Transport>>,
 }
 
 impl AppOptions {
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), key_file: None, clock: Arc::new(SystemClock), transport: None }
+        Self { data: data.into(), key_file: None, clock: Arc::new(SystemClock), seed: None, transport: None }
     }
 }
 
@@ -71,6 +69,7 @@ struct Inner {
     engine: Engine,
     clock: Arc<dyn Clock>,
     transport: Arc<dyn Transport>,
+    ids: IdSource,
     standard: Mutex<Option<Arc<Component>>>,
     /// Logged-in clients by tenant, with the version of the settings they were made of.
     clients: Mutex<HashMap<TenantId, (i64, Client)>>,
@@ -102,6 +101,7 @@ impl App {
                 engine,
                 clock: options.clock,
                 transport,
+                ids: IdSource::new(options.seed),
                 standard: Mutex::default(),
                 clients: Mutex::default(),
             }),
@@ -138,7 +138,7 @@ impl App {
             return Err(AppError::new(format!("there is no lane {lane:?}{hint}")));
         }
         let store = self.store().tenant(tenant).await?;
-        let run = RunId(fresh_id());
+        let run = RunId(self.fresh_id());
         let started = self.clock().now_micros();
         if request.dry_run {
             let pull = Pull { app: self, store, lease: None, request, run, started };
@@ -216,6 +216,11 @@ impl App {
         Ok(Estimate { records, pages, api_calls: 2 * pages })
     }
 
+    /// A fresh id, in the order of time.
+    pub fn fresh_id(&self) -> Uuid {
+        self.inner.ids.next(self.clock().now_micros())
+    }
+
     /// A reproducible seed for the rules of one run.
     pub(crate) fn seed_of(&self, run: &RunId) -> u64 {
         let (high, low) = run.0.as_u64_pair();
@@ -269,12 +274,21 @@ impl App {
         source: &Schema,
     ) -> Result<Chain, AppError> {
         let members = ready::members(self, settings, fields, source)?;
-        Chain::configure(&self.inner.engine, ready::FLOW, source, &settings.deal_schema(), members)
-            .map_err(|error| {
-                let mut failed = AppError::new("the rules do not accept their settings");
-                failed.hints = error.problems().iter().map(ToString::to_string).collect();
-                failed
-            })
+        self.configured(source, &settings.deal_schema(), members)
+    }
+
+    /// Configures a chain for the import; every problem of every rule is a hint.
+    pub(crate) fn configured(
+        &self,
+        source: &Schema,
+        target: &Schema,
+        members: Vec<Member>,
+    ) -> Result<Chain, AppError> {
+        Chain::configure(&self.inner.engine, ready::FLOW, source, target, members).map_err(|error| {
+            let mut failed = AppError::new("the rules do not accept their settings");
+            failed.hints = error.problems().iter().map(ToString::to_string).collect();
+            failed
+        })
     }
 
     /// A client for the tenant's connection. Kept for as long as the settings stay

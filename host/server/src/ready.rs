@@ -64,6 +64,7 @@ impl Ready {
             import_flag: label(&describes, &fields.import_flag),
             sync_flag: label(&describes, &fields.sync_flag),
             partner_email: label(&describes, &fields.partner_email),
+            partner_email_field: fields.partner_email.clone(),
             distributor_module: settings.distributor_module.enabled,
         };
         let directory = store.directory().await?;
@@ -175,6 +176,9 @@ pub fn standard_settings(settings: &TenantSettings, fields: &Fields, source: &Sc
         .into_iter()
         .filter(|mapping| own(&mapping.to).is_none() && (shown(mapping) || needed(&mapping.to)))
         .collect();
+    if own("currency").is_none() {
+        mappings.push(currency(settings, source));
+    }
     mappings.extend(settings.mappings.iter().filter(|mapping| !mapping.remove).cloned());
     json!({
         "mappings": mappings,
@@ -183,6 +187,15 @@ pub fn standard_settings(settings: &TenantSettings, fields: &Fields, source: &Sc
         "owner_type": fields.owner_type,
         "distributor_module": settings.distributor_module,
     })
+}
+
+/// An amount is never without its currency: the record's where the org has
+/// several, else the one the settings say the org has.
+fn currency(settings: &TenantSettings, source: &Schema) -> Mapping {
+    match source.ix("CurrencyIsoCode") {
+        Some(_) => Mapping::field("currency", "CurrencyIsoCode"),
+        None => Mapping::fixed("currency", settings.currency()),
+    }
 }
 
 /// The chain of a tenant: `standard`, then its own components in order.

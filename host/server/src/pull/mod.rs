@@ -168,6 +168,7 @@ impl Pull<'_> {
         let total = page.total;
         let last = page.rows.last().map(|row| (row.modstamp, row.id));
         let context = PageContext {
+            app: self.app.clone(),
             ready: ready.clone(),
             store: self.store.clone(),
             as_of: self.started,

@@ -10,7 +10,7 @@ use dealsync_core::people::{Directory, normal_email};
 use dealsync_core::plan::{Contacts, Facts, FreshIds, Intent, Plan, Source, Stored, StoredDeal, plan};
 use dealsync_rules::Decided;
 
-use crate::app::AppError;
+use crate::app::{App, AppError};
 use crate::ready::Ready;
 use crate::salesforce::{self, Page};
 use crate::store::{ShelfKey, TenantStore};
@@ -28,6 +28,7 @@ pub(super) struct Planned {
 /// What stays the same for all pages of a run.
 #[derive(Debug, Clone)]
 pub(super) struct PageContext {
+    pub app: App,
     pub ready: Arc<Ready>,
     pub store: TenantStore,
     pub as_of: i64,
@@ -51,7 +52,7 @@ pub(super) async fn work_out(
         sources.push(source(row));
     }
     let mut shelves = shelves(context, &sources, &asked.decided).await?;
-    let work = Work { ready, asked: &asked, sources: &sources };
+    let work = Work { app: &context.app, ready, asked: &asked, sources: &sources };
     let mut plans: Vec<Plan> = Vec::with_capacity(sources.len());
     for (row, stored) in stored.iter().enumerate() {
         plans.push(work.plan(row, stored, &mut shelves));
@@ -86,6 +87,7 @@ async fn ask(context: &PageContext, page: Page, is_new: Vec<bool>, sequence: u64
 }
 
 struct Work<'a> {
+    app: &'a App,
     ready: &'a Ready,
     asked: &'a Asked,
     sources: &'a [Source],
@@ -105,9 +107,9 @@ impl Work<'_> {
             policy: &self.ready.policy,
             directory: &*self.ready.directory,
             fresh: FreshIds {
-                deal: DealId(crate::app::fresh_id()),
-                account: AccountId(crate::app::fresh_id()),
-                contact: ContactId(crate::app::fresh_id()),
+                deal: DealId(self.app.fresh_id()),
+                account: AccountId(self.app.fresh_id()),
+                contact: ContactId(self.app.fresh_id()),
             },
         };
         plan(&facts, shelves)

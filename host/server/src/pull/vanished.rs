@@ -33,7 +33,7 @@ pub(super) async fn plans(pull: &Pull<'_>, ready: &Arc<Ready>, seen: &HashSet<Sf
         mass_change(missing.len() as u64, linked)?;
     }
     let query = pull.query(ready)?;
-    let context = PageContext { ready: ready.clone(), store: pull.store.clone(), as_of: pull.started, seed: 0 };
+    let context = PageContext { app: pull.app.clone(), ready: ready.clone(), store: pull.store.clone(), as_of: pull.started, seed: 0 };
     for ids in missing.chunks(super::changes::BY_ID_CHUNK) {
         let mut gone: HashSet<SfId> = ids.iter().copied().collect();
         for mut page in ready.client.by_ids(&query, ids).await? {

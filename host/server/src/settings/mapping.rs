@@ -86,6 +86,10 @@ impl Mapping {
         }
     }
 
+    pub fn fixed(to: &str, value: &str) -> Self {
+        Self { from: None, value: Some(value.into()), ..Self::field(to, "") }
+    }
+
     pub fn create_only(mut self) -> Self {
         self.on_update = Some(false);
         self

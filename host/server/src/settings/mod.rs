@@ -14,7 +14,7 @@ use dealsync_core::schema::{FieldDef, FieldKind};
 use serde::{Deserialize, Serialize};
 
 pub use defaults::shipped_mappings;
-pub use mapping::Mapping;
+pub use mapping::{Mapping, Unmapped};
 
 /// The largest settings file taken, bytes.
 pub const SETTINGS_BYTES_MAX: usize = 1 << 20;
@@ -86,6 +86,9 @@ pub struct Connection {
     pub client_secret: Option<SecretSource>,
     #[serde(default)]
     pub refresh_token: Option<SecretSource>,
+    /// ISO code of the org's only currency; an org with several says it per record.
+    #[serde(default = "dollars")]
+    pub currency: String,
     /// Calls a day that dealsync may make in this org.
     #[serde(default)]
     pub daily_api_calls: Option<u32>,
@@ -257,6 +260,9 @@ fn prod() -> String {
 fn login_url() -> String {
     "https://login.salesforce.com".into()
 }
+fn dollars() -> String {
+    "USD".into()
+}
 fn api_version() -> String {
     "62.0".into()
 }
@@ -305,6 +311,11 @@ impl TenantSettings {
 
     pub fn display_name(&self) -> &str {
         self.tenant.name.as_deref().unwrap_or(&self.tenant.id)
+    }
+
+    /// ISO code of amounts that do not bring their own.
+    pub fn currency(&self) -> &str {
+        self.connection.as_ref().map_or("USD", |connection| &connection.currency)
     }
 
     fn check(&self) -> Result<(), SettingsError> {
@@ -365,6 +376,10 @@ impl TenantSettings {
         if !digits.is_some_and(|major| (31..=99).contains(&major)) {
             return Err(SettingsError::new(format!("{:?} is no API version", connection.api_version))
                 .hint("write it as \"62.0\""));
+        }
+        if connection.currency.len() != 3 || !connection.currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return Err(SettingsError::new(format!("{:?} is no currency", connection.currency))
+                .hint("write its ISO code, such as \"EUR\""));
         }
         if connection.daily_api_calls.is_some_and(|calls| calls <= connection.manual_reserve) {
             return Err(SettingsError::new("manual_reserve leaves nothing of daily_api_calls for scheduled runs"));
