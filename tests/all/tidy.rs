@@ -144,11 +144,12 @@ fn every_behaviour_names_a_test_that_exists() {
         if said.len() < 20 {
             wrong.push(format!("S{number} says nothing"));
         }
-        if WITHOUT_TEST.contains(&number) || (WEB_PAGES.contains(&number) && proof.contains("web page")) {
+        if WITHOUT_TEST.contains(&number) {
             continue;
         }
+        let is_a_page = WEB_PAGES.contains(&number) && proof.contains("web page");
         let tests: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
-        if tests.is_empty() {
+        if tests.is_empty() && !is_a_page {
             wrong.push(format!("S{number} names no test"));
         }
         wrong.extend(
