@@ -21,7 +21,7 @@ const ORG: &str = "tests/salesforce-sim/orgs/demo";
 /// The variable that the example settings take the client secret from.
 const SECRET_NAME: &str = "ACME_SALESFORCE_SECRET";
 /// What the demo org's connected app is called and knows.
-const CLIENT_ID: &str = "dealsync-demo";
+const CLIENT_ID: &str = "demo-client";
 const CLIENT_SECRET: &str = "demo-secret";
 const POLL: Duration = Duration::from_millis(200);
 
@@ -108,8 +108,8 @@ fn data_folder(options: &Options) -> Result<(PathBuf, Option<Kept>)> {
 fn org_folder(options: &Options) -> Result<PathBuf> {
     let org = options.org.clone().unwrap_or_else(|| cargo::root().join(ORG));
     let org = std::path::absolute(org)?;
-    for file in ["org.toml", "users.csv"] {
-        if !org.join(file).is_file() {
+    for file in ["org.toml", "users.csv", "data"] {
+        if !org.join(file).exists() {
             bail!("{} has no {file}", org.display());
         }
     }
@@ -127,9 +127,9 @@ impl Simulator {
     /// Starts it on a free port and waits until it says where it listens.
     fn start(program: &Path, org: &Path, seed: Option<&str>) -> Result<Self> {
         let mut args: Vec<OsString> = vec!["--port".into(), "0".into()];
-        args.extend(["--org".into(), org.join("org.toml").into(), "--data".into(), org.into()]);
+        args.extend(["--org".into(), org.join("org.toml").into(), "--data".into(), org.join("data").into()]);
         if let Some(seed) = seed {
-            args.extend(["--seed".into(), seed.into()]);
+            args.extend(["--demo-seed".into(), seed.into()]);
         }
         let mut process = Kept::start(program, &args, &[], true)?;
         let mut output = BufReader::new(process.stdout().expect("the output is piped"));

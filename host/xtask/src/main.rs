@@ -24,8 +24,8 @@ cargo xtask COMMAND
       --once           Stop after the import
       --json           Print the run's counts as one JSON object on the last line
       --data DIR       Keep the data in DIR (else: a folder that is removed again)
-      --seed N         Seed of the simulator: other ids, same people
-      --org DIR        Another org: a folder with org.toml and users.csv
+      --seed N         Shuffle the org's amounts, dates, partners and defects
+      --org DIR        Another org: a folder with org.toml, users.csv and data/
   test                 Format, lints, tests, docs, and licences where cargo-deny is
                        installed: what a change has to pass
   bench [NAME…]        Run the benches, optimised; --list names them
