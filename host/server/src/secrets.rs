@@ -26,7 +26,9 @@ pub enum KeyError {
         #[source]
         source: std::io::Error,
     },
-    #[error("{origin} holds no key: base64 of {KEY_BYTES} bytes is needed, as `openssl rand -base64 32` prints")]
+    #[error(
+        "{origin} holds no key: base64 of {KEY_BYTES} bytes is needed, as `openssl rand -base64 32` prints"
+    )]
     NotAKey { origin: String },
     #[error("the system gave no randomness for a new key")]
     NoRandomness,
@@ -215,8 +217,14 @@ mod tests {
         assert!(error.to_string().contains("sealed with another key"), "{error}");
         let mut cut = sealed.clone();
         cut.truncate(20);
-        assert!(matches!(HostKey::new(&[7; 32]).open(&tenant("acme"), "x", &cut), Err(SecretError::Damaged { .. })));
-        assert!(matches!(HostKey::new(&[7; 32]).open(&tenant("acme"), "x", &[]), Err(SecretError::Damaged { .. })));
+        assert!(matches!(
+            HostKey::new(&[7; 32]).open(&tenant("acme"), "x", &cut),
+            Err(SecretError::Damaged { .. })
+        ));
+        assert!(matches!(
+            HostKey::new(&[7; 32]).open(&tenant("acme"), "x", &[]),
+            Err(SecretError::Damaged { .. })
+        ));
     }
 
     #[test]
