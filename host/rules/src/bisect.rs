@@ -26,17 +26,17 @@ impl Budget {
 /// A row that is alone with its failure.
 pub(crate) type Culprit = (usize, Failure);
 
+/// Asks about some rows. Names those whose part of the answer is unusable, or
+/// fails as a whole.
+pub(crate) type Call<'a> = dyn FnMut(&[usize], &mut Budget) -> Result<Vec<Culprit>, Failure> + 'a;
+
 /// Calls with all rows; where that fails, with halves, until the rows that fail
 /// are alone. The call takes effect by itself, charges the budget, and may name
 /// single rows whose answer was unusable. Rows that fail only together are
 /// answered in separate calls and none of them is blamed.
 ///
 /// With the budget spent, whatever fails is blamed as a whole.
-pub(crate) fn isolate(
-    rows: &[usize],
-    budget: &mut Budget,
-    call: &mut dyn FnMut(&[usize], &mut Budget) -> Result<Vec<Culprit>, Failure>,
-) -> Vec<Culprit> {
+pub(crate) fn isolate(rows: &[usize], budget: &mut Budget, call: &mut Call<'_>) -> Vec<Culprit> {
     let mut culprits = Vec::new();
     let mut waiting = vec![rows];
     while let Some(rows) = waiting.pop() {

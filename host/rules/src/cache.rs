@@ -62,8 +62,7 @@ impl Cache {
             return None;
         };
         let component = deserialize(engine, code)?;
-        // Marks the file as used, for the order of removal.
-        let _ = fs::File::options().append(true).open(&path).and_then(|f| f.set_modified(SystemTime::now()));
+        mark_used(&path);
         Some(component)
     }
 
@@ -124,6 +123,13 @@ impl Cache {
         }
         remove_oldest(files, self.bytes_max)
     }
+}
+
+/// For the order of removal; a folder that cannot be written to is no reason to fail.
+#[expect(clippy::disallowed_methods, reason = "file times are compared with those the machine sets")]
+fn mark_used(path: &Path) {
+    let marked = fs::File::options().append(true).open(path);
+    let _ = marked.and_then(|file| file.set_modified(SystemTime::now()));
 }
 
 fn remove_oldest(mut files: Vec<(SystemTime, u64, PathBuf)>, bytes_max: u64) -> std::io::Result<()> {

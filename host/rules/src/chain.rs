@@ -414,9 +414,10 @@ impl<'a> Asking<'a> {
     ) {
         let used = &mut self.used[member.position];
         used.calls += 1;
-        used.fuel_used += cost.fuel;
-        used.fuel_allowed += cost.fuel_allowed;
-        let percent = (cost.fuel * 100).checked_div(cost.fuel_allowed).unwrap_or(0).min(100) as u8;
+        used.fuel_used = used.fuel_used.saturating_add(cost.fuel);
+        used.fuel_allowed = used.fuel_allowed.saturating_add(cost.fuel_allowed);
+        let percent =
+            cost.fuel.saturating_mul(100).checked_div(cost.fuel_allowed).unwrap_or(0).min(100) as u8;
         used.fuel_percent_max = used.fuel_percent_max.max(percent);
         used.memory_bytes_max = used.memory_bytes_max.max(cost.memory_bytes);
         used.log_lines_dropped += u64::from(dropped);

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wasmtime::{Config, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig};
 
@@ -181,11 +181,12 @@ impl Gate {
 
     /// `None` where none came free in time.
     pub fn enter(self: &Arc<Self>, wait: Duration) -> Option<Place> {
-        let until = Instant::now() + wait;
-        let mut state = lock(&self.state);
-        while state.taken >= self.places {
-            let left = until.checked_duration_since(Instant::now())?;
-            state = self.freed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        let state = lock(&self.state);
+        let full = |state: &mut GateState| state.taken >= self.places;
+        let (mut state, waited) =
+            self.freed.wait_timeout_while(state, wait, full).unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            return None;
         }
         state.taken += 1;
         if state.taken == 1 {

@@ -80,6 +80,9 @@ fn trapped(trap: Trap, error: &Error, panic: Option<Panic>) -> Failure {
         Trap::OutOfFuel => FaultKind::FuelExhausted,
         Trap::Interrupt => FaultKind::WallClockExceeded,
         Trap::StackOverflow => FaultKind::StackExhausted,
+        // Compilers keep large frames in linear memory, below everything else:
+        // recursion runs out of that stack by leaving memory.
+        Trap::MemoryOutOfBounds if is_recursion(error) => FaultKind::StackExhausted,
         _ if panic.is_some() => FaultKind::Panicked,
         _ => FaultKind::Trapped,
     };
@@ -89,6 +92,14 @@ fn trapped(trap: Trap, error: &Error, panic: Option<Panic>) -> Failure {
         (_, None) => trap.to_string(),
     };
     Failure::new(kind, message)
+}
+
+/// True where the innermost frames are calls of one function by itself, or nearly so.
+fn is_recursion(error: &Error) -> bool {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return false };
+    let frames: Vec<u32> = backtrace.frames().iter().map(|frame| frame.func_index()).collect();
+    let most = frames.iter().map(|one| frames.iter().filter(|other| *other == one).count()).max();
+    frames.len() >= 16 && most.unwrap_or(0) * 2 >= frames.len()
 }
 
 /// The innermost frame that has a name, with file and line where the component

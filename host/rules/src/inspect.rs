@@ -49,7 +49,7 @@ pub(crate) fn inspect(bytes: &[u8], limits: &Limits) -> Result<Form, Refused> {
             Payload::ComponentTypeSection(types) => counts.types += u64::from(types.count()),
             Payload::FunctionSection(functions) => counts.functions += u64::from(functions.count()),
             Payload::CodeSectionEntry(body) => {
-                counts.longest = counts.longest.max((body.range().end - body.range().start) as u64);
+                counts.longest = counts.longest.max(body.range().end - body.range().start);
             }
             Payload::CustomSection(section) => {
                 has_interfaces |= section.name().starts_with("component-type");

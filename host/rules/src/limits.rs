@@ -90,7 +90,7 @@ impl Limits {
             log_lines_max: 50,
             lookup_keys_max: 1_000,
             lookup_keys_total_max: 10_000,
-            import_calls_max: 20_000,
+            import_calls_max: 200_000,
             isolation_batches_max: 40,
         }
     }

@@ -1,7 +1,6 @@
 //! What every test here needs: guests built once, an engine, a small world of
 //! fields and records.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -55,6 +54,18 @@ pub fn engine() -> &'static Engine {
 pub fn standard() -> Arc<Component> {
     static STANDARD: OnceLock<Arc<Component>> = OnceLock::new();
     STANDARD.get_or_init(|| load("dealsync-rules-standard")).clone()
+}
+
+pub fn mischief_bytes() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| guest("dealsync-rules-mischief"))
+}
+
+pub fn mischief() -> Arc<Component> {
+    static MISCHIEF: OnceLock<Arc<Component>> = OnceLock::new();
+    MISCHIEF
+        .get_or_init(|| engine().load(mischief_bytes(), Limits::compiled()).expect("mischief is accepted"))
+        .clone()
 }
 
 pub fn load(package: &str) -> Arc<Component> {
@@ -187,10 +198,6 @@ impl Directory for People {
     fn like_email(&self, _: &str) -> Vec<String> {
         vec!["kim@partner.example".to_owned()]
     }
-}
-
-pub fn table(entries: &[(&str, &str)]) -> HashMap<String, String> {
-    entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 /// The draft's cell of a target field.
