@@ -1,7 +1,6 @@
-//! What a person sees of the demo: the deals, the log by cause, the mails, and
-//! what to try next. Reads what `dealsync … --json` prints, and takes it as it comes.
+//! What a person sees of the demo beside what `dealsync` prints itself: the newest
+//! deals, the mails, the sum, and what to try next.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -9,8 +8,6 @@ use serde_json::{Map, Value, json};
 
 /// Deals shown before the rest is only counted.
 const DEALS_SHOWN: usize = 12;
-/// Records shown per cause.
-const RECORDS_SHOWN: usize = 3;
 const COLUMN_CHARS_MAX: usize = 34;
 
 /// The counts of a run: these keys and no others.
@@ -38,27 +35,6 @@ pub fn deals(deals: &[Value]) {
     }
     if deals.len() > DEALS_SHOWN {
         println!("  … and {} more", deals.len() - DEALS_SHOWN);
-    }
-}
-
-/// The log grouped by cause: how many, which, and what to do about it.
-pub fn log(entries: &[Value]) {
-    let mut causes: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
-    for entry in entries {
-        causes.entry(field(entry, "code")).or_default().push(entry);
-    }
-    let mut causes: Vec<_> = causes.into_iter().collect();
-    causes.sort_by_key(|(_, entries)| std::cmp::Reverse(entries.len()));
-    println!("\nLog by cause ({} entries, {} causes)", entries.len(), causes.len());
-    for (code, entries) in causes {
-        println!("  {code} × {}", entries.len());
-        for entry in entries.iter().take(RECORDS_SHOWN) {
-            println!("    {}: {}", field(entry, "name"), field(entry, "message"));
-        }
-        if entries.len() > RECORDS_SHOWN {
-            println!("    … and {} more", entries.len() - RECORDS_SHOWN);
-        }
-        println!("    Fix: {}", field(entries[0], "fix"));
     }
 }
 
