@@ -262,3 +262,12 @@ fn every_dependency_says_what_it_saves_us() {
     });
     assert_none("dependencies without a reason", silent.map(str::to_owned).collect());
 }
+
+#[test]
+fn the_rule_in_the_readme_is_the_examples_own() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).expect(name);
+    let (readme, example) = (read("README.md"), read("plugins/acme/src/lib.rs"));
+    let block = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next());
+    let block = block.expect("README.md shows a rule").trim();
+    assert!(example.contains(block), "README.md shows another rule than plugins/acme/src/lib.rs has");
+}
