@@ -18,6 +18,9 @@ use crate::show;
 const TENANT: &str = "acme";
 const SETTINGS: &str = "examples/tenants/acme/tenant.toml";
 const ORG: &str = "tests/salesforce-sim/orgs/demo";
+/// Two programs, and two packages without one: naming them makes cargo choose the
+/// same features of what all stand on as the tests do, so nothing is built twice.
+const PACKAGES: [&str; 4] = ["dealsync", "dealsync-salesforce-sim", "dealsync-rules-sdk", "dealsync-tests"];
 /// The variable that the example settings take the client secret from.
 const SECRET_NAME: &str = "ACME_SALESFORCE_SECRET";
 /// What the demo org's connected app knows.
@@ -38,7 +41,7 @@ pub fn run(args: Vec<OsString>) -> Result<()> {
     let options = parse(args)?;
     cargo::add_wasm_target()?;
     eprintln!("Building dealsync, its rules and the simulator. The first time takes some minutes.");
-    let binaries = cargo::build_binaries(&["dealsync", "dealsync-salesforce-sim"])?;
+    let binaries = cargo::build_binaries(&PACKAGES)?;
     let binary = |name: &str| binaries.get(name).cloned().with_context(|| format!("cargo built no {name}"));
 
     // Invariant: dropped last, when nothing writes into the folder any more.
