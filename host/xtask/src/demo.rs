@@ -25,6 +25,8 @@ const PACKAGES: [&str; 4] = ["dealsync", "dealsync-salesforce-sim", "dealsync-ru
 const SECRET_NAME: &str = "ACME_SALESFORCE_SECRET";
 /// What the demo org's connected app knows.
 const CLIENT_SECRET: &str = "demo-secret";
+/// As the command line takes it.
+const DEALS_SHOWN: &str = "12";
 const POLL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Default)]
@@ -59,8 +61,8 @@ pub fn run(args: Vec<OsString>) -> Result<()> {
     let report = dealsync.report(&["lane", "run", "--tenant", TENANT, "--full", "--json"])?;
     let counts = show::counts(&report)?;
 
-    let deals = dealsync.list(&["deal", "list", "--tenant", TENANT, "--json"])?;
-    show::deals(&deals);
+    println!("\nThe newest deals");
+    dealsync.call(&["deal", "list", "--tenant", TENANT, "--limit", DEALS_SHOWN])?;
     println!("\nWhy the others are not deals yet");
     dealsync.call(&["log", "list", "--tenant", TENANT, "--grouped"])?;
     show::mails(&data.join("mails"));
@@ -181,22 +183,10 @@ impl Dealsync {
         Ok(text)
     }
 
-    /// What a command says of itself on its last line.
+    /// What a command says of itself in the end: one JSON object.
     fn report(&self, args: &[&str]) -> Result<Value> {
         let output = self.output(args)?;
-        let object = output.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());
-        object.or_else(|| serde_json::from_str(&output).ok()).context("the run reported nothing")
-    }
-
-    /// The entries of a list: one array, or one object a line.
-    fn list(&self, args: &[&str]) -> Result<Vec<Value>> {
-        let output = self.output(args)?;
-        let entries = serde_json::Deserializer::from_str(&output).into_iter::<Value>();
-        let entries = entries.collect::<Result<Vec<_>, _>>().context("a list is not JSON")?;
-        Ok(match entries.as_slice() {
-            [Value::Array(entries)] => entries.clone(),
-            _ => entries,
-        })
+        last_object(&output).with_context(|| format!("`dealsync {}` reported nothing", args.join(" ")))
     }
 
     /// How a person calls this very program on this very data.
@@ -217,6 +207,13 @@ fn write_settings(data: &Path, address: &str) -> Result<PathBuf> {
     let path = data.join("tenant.toml");
     std::fs::write(&path, settings).with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(path)
+}
+
+/// The object at the end of an output, on one line or on several.
+fn last_object(output: &str) -> Option<Value> {
+    let starts = output.match_indices('{').filter(|(at, _)| *at == 0 || output[..*at].ends_with('\n'));
+    let (at, _) = starts.last()?;
+    serde_json::from_str(&output[at..]).ok()
 }
 
 /// Replaces the value of a key that stands on a line of its own.
@@ -266,6 +263,16 @@ mod tests {
             "# login_url is where people log in\nlogin_url = \"http://127.0.0.1:9\"\nname = \"a\"\n"
         );
         assert!(with_value(settings, "folder", "x").is_err());
+    }
+
+    #[test]
+    fn a_report_is_read_on_one_line_or_on_several() {
+        let one = "page 1\n{\"created\":1,\"reasons\":{}}\n";
+        let several = "page 1\n{\n  \"created\": 1,\n  \"reasons\": {\n    \"X\": 1\n  }\n}\n";
+        for output in [one, several] {
+            assert_eq!(last_object(output).unwrap()["created"], 1);
+        }
+        assert!(last_object("nothing\n").is_none());
     }
 
     #[test]

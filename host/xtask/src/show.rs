@@ -1,14 +1,10 @@
-//! What a person sees of the demo beside what `dealsync` prints itself: the newest
-//! deals, the mails, the sum, and what to try next.
+//! What a person sees of the demo beside what `dealsync` prints itself: the mails,
+//! the sum, and what to try next.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
-
-/// Deals shown before the rest is only counted.
-const DEALS_SHOWN: usize = 12;
-const COLUMN_CHARS_MAX: usize = 34;
 
 /// The counts of a run: these keys and no others.
 pub fn counts(report: &Value) -> Result<Value> {
@@ -19,23 +15,6 @@ pub fn counts(report: &Value) -> Result<Value> {
     }
     counts.insert("reasons".to_owned(), report.get("reasons").cloned().unwrap_or_else(|| json!({})));
     Ok(Value::Object(counts))
-}
-
-pub fn deals(deals: &[Value]) {
-    println!("\nDeals ({}), newest first", deals.len());
-    for deal in deals.iter().take(DEALS_SHOWN) {
-        let amount = [field(deal, "amount"), field(deal, "currency")].join(" ");
-        println!(
-            "  {:<COLUMN_CHARS_MAX$}  {:>16}  {:<12}  {}",
-            cut(&field(deal, "name")),
-            amount.trim(),
-            field(deal, "close_date"),
-            field(deal, "owner")
-        );
-    }
-    if deals.len() > DEALS_SHOWN {
-        println!("  … and {} more", deals.len() - DEALS_SHOWN);
-    }
 }
 
 pub fn mails(folder: &Path) {
@@ -70,23 +49,6 @@ pub fn next(typed: &str, tenant: &str, gone: bool) {
     }
 }
 
-/// A field as text, wherever a list keeps it: at the top, or among the deal's fields.
-fn field(entry: &Value, name: &str) -> String {
-    let value = entry.get(name).or_else(|| entry.get("fields").and_then(|fields| fields.get(name)));
-    match value {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Null) | None => String::new(),
-        Some(other) => other.to_string(),
-    }
-}
-
-fn cut(text: &str) -> String {
-    if text.chars().count() <= COLUMN_CHARS_MAX {
-        return text.to_owned();
-    }
-    text.chars().take(COLUMN_CHARS_MAX - 1).chain(['…']).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,10 +65,5 @@ mod tests {
              \"reasons\":{\"ACCOUNT_MISSING\":1,\"SYNC_FLAG_MISSING\":1}}"
         );
         assert!(counts(&json!({"selected": 1})).is_err());
-    }
-
-    #[test]
-    fn a_long_name_is_cut_between_characters() {
-        assert_eq!(cut(&"é".repeat(40)).chars().count(), COLUMN_CHARS_MAX);
     }
 }
