@@ -32,7 +32,7 @@ fn files() -> Vec<(String, PathBuf)> {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
             if path.is_dir() {
-                if !["target", ".git", ".demo", "demo-data", "node_modules"].contains(&name.as_str()) {
+                if !["target", ".git", ".demo", "node_modules"].contains(&name.as_str()) {
                     folders.push(path);
                 }
                 continue;

@@ -67,7 +67,10 @@ pub fn run(args: Vec<OsString>) -> Result<()> {
     dealsync.call(&["log", "list", "--tenant", TENANT, "--grouped"])?;
     show::mails(&data.join("mails"));
     show::counted(&counts);
-    show::next(&dealsync.typed(), TENANT, options.once && options.data.is_none());
+    match (&options.data, options.once) {
+        (None, true) => show::kept(),
+        (_, once) => show::next(&dealsync.typed(), TENANT, !once),
+    }
     if !options.once {
         stay(&dealsync, simulator)?;
     }
@@ -211,8 +214,8 @@ fn write_settings(data: &Path, address: &str) -> Result<PathBuf> {
 
 /// The object at the end of an output, on one line or on several.
 fn last_object(output: &str) -> Option<Value> {
-    let starts = output.match_indices('{').filter(|(at, _)| *at == 0 || output[..*at].ends_with('\n'));
-    let (at, _) = starts.last()?;
+    let mut starts = output.match_indices('{').filter(|(at, _)| *at == 0 || output[..*at].ends_with('\n'));
+    let (at, _) = starts.next_back()?;
     serde_json::from_str(&output[at..]).ok()
 }
 

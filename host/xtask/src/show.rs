@@ -17,6 +17,7 @@ pub fn counts(report: &Value) -> Result<Value> {
     Ok(Value::Object(counts))
 }
 
+/// Where the mails lie.
 pub fn mails(folder: &Path) {
     let count = std::fs::read_dir(folder).map_or(0, Iterator::count);
     if count > 0 {
@@ -24,6 +25,7 @@ pub fn mails(folder: &Path) {
     }
 }
 
+/// The sum that always adds up.
 pub fn counted(counts: &Value) {
     let count = |key: &str| counts[key].to_string();
     println!(
@@ -37,15 +39,21 @@ pub fn counted(counts: &Value) {
     );
 }
 
-/// What to try next. `gone` where the data is removed before anything can be tried.
-pub fn next(typed: &str, tenant: &str, gone: bool) {
-    if gone {
-        println!("\nTo keep the data and look around in it: cargo xtask demo --data demo-data");
-        return;
-    }
+/// How to have something left to look at.
+pub fn kept() {
+    println!("\nTo keep the data and look around in it: cargo xtask demo --data .demo");
+}
+
+/// What to try next; more of it where the org is still there to ask.
+pub fn next(typed: &str, tenant: &str, org_is_up: bool) {
     println!("\nLook around:");
-    for command in ["deal list", "log list", "parked list", "lane run --full --dry-run"] {
+    for command in ["deal list", "log list", "parked list"] {
         println!("  {typed} {command} --tenant {tenant}");
+    }
+    if org_is_up {
+        println!("Mend a user and run again, or see first what a run would do:");
+        println!("  {typed} user list --tenant {tenant} --status pending");
+        println!("  {typed} lane run --tenant {tenant} --full --dry-run");
     }
 }
 
