@@ -35,6 +35,8 @@ pub struct Lease {
     pub lane: String,
     pub fence: i64,
     pub until: i64,
+    /// Deals the lane had created when it was claimed.
+    pub sequence: u64,
 }
 
 /// A run that begins.
@@ -80,7 +82,9 @@ pub struct RunEnd {
     pub run: RunId,
     pub state: RunState,
     pub now: i64,
+    /// The run's counts; where they are all zero, those of its last page stand.
     pub counts: Counts,
+    /// Zero leaves what the last page said.
     pub api_calls: u64,
     /// The lane's new cursor; `None` leaves it where it is.
     pub cursor: Option<String>,
@@ -158,15 +162,17 @@ impl TenantStore {
         let (lane, holder) = (lane.to_owned(), holder.to_owned());
         self.on(move |_, connection| {
             let until = now.saturating_add(ttl);
-            let fence = connection
+            let claimed = connection
                 .prepare_cached(
                     "UPDATE lane SET holder = ?2, lease_until = ?4, fence = fence + 1
                      WHERE name = ?1 AND paused IS NULL AND (holder IS NULL OR lease_until <= ?3)
-                     RETURNING fence",
+                     RETURNING fence, sequence",
                 )?
-                .query_row(params![lane, holder, now, until], |row| row.get(0))
+                .query_row(params![lane, holder, now, until], |row| {
+                    Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+                })
                 .optional()?;
-            Ok(fence.map(|fence| Lease { lane, fence, until }))
+            Ok(claimed.map(|(fence, sequence)| Lease { lane, fence, until, sequence }))
         })
         .await
     }
@@ -285,14 +291,15 @@ impl TenantStore {
                 return Err(fenced(&lease).into());
             }
             transaction.execute(
-                "UPDATE run SET state = ?2, finished = ?3, counts = ?4, api_calls = ?5, error = ?6,
+                "UPDATE run SET state = ?2, finished = ?3, counts = COALESCE(?4, counts),
+                        api_calls = MAX(api_calls, ?5), error = ?6,
                         cursor_to = (SELECT cursor FROM lane WHERE name = run.lane)
                  WHERE id = ?1",
                 params![
                     blob(end.run.0),
                     end.state.name(),
                     end.now,
-                    counts_text(&end.counts),
+                    (end.counts != Counts::default()).then(|| counts_text(&end.counts)),
                     end.api_calls as i64,
                     end.error,
                 ],

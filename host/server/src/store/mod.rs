@@ -24,6 +24,7 @@ mod registry;
 mod settings;
 mod sqlite;
 mod users;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
@@ -50,7 +51,7 @@ pub(crate) use error::Work;
 pub use error::{OpenError, StoreError};
 pub use lanes::{Lane, Lease, RunEnd, RunRow, RunStart, RunState};
 pub use log::{CauseRow, LogEntry, LogFilter, LogId, LogState};
-pub use outbox::{NewMail, OutboxCounts, OutboxItem, OutboxState};
+pub use outbox::{DEAL_IMPORTED, IMPORT_DIGEST, NewMail, OutboxCounts, OutboxItem, OutboxState};
 pub use parked::{AsideFilter, AsideRow};
 pub use pull::ShelfKey;
 pub use registry::TenantStatus;

@@ -78,6 +78,18 @@ impl TenantStore {
         .await
     }
 
+    /// How many records of an org are linked and in scope.
+    pub async fn linked_count(&self, org: SfId) -> Result<u64, StoreError> {
+        self.on(move |tenant, connection| {
+            let Some(org) = tenant.org(connection, org)? else { return Ok(0) };
+            let count: i64 = connection
+                .prepare_cached("SELECT COUNT(*) FROM link WHERE org = ?1 AND state = 'linked'")?
+                .query_row([org], |row| row.get(0))?;
+            Ok(count.unsigned_abs())
+        })
+        .await
+    }
+
     /// Links that are still to a Lead, which may be converted any time.
     pub async fn lead_links(&self, org: SfId) -> Result<Vec<Link>, StoreError> {
         self.on(move |tenant, connection| {
