@@ -1,6 +1,7 @@
 //! Takes what a component answered, believing none of it. What can be pinned on
 //! one row costs that row; what cannot fails the call.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use dealsync_core::answers::{Assignment, Finding, Provenance, Severity};
@@ -23,8 +24,8 @@ pub const UNWRITTEN: u16 = u16::MAX;
 pub const TENANT_RULE_REJECTED: &str = "TENANT_RULE_REJECTED";
 
 /// What has been decided so far about the rows of one batch.
-pub(crate) struct Pass {
-    pub source: Batch,
+pub(crate) struct Pass<'a> {
+    pub source: Cow<'a, Batch>,
     pub draft: Batch,
     /// Per cell of the draft, an entry of [`Sources`].
     pub provenance: Vec<u16>,
@@ -41,8 +42,8 @@ pub(crate) enum Owner {
     Refused,
 }
 
-impl Pass {
-    pub fn new(source: Batch, draft: Batch) -> Self {
+impl<'a> Pass<'a> {
+    pub fn new(source: Cow<'a, Batch>, draft: Batch) -> Self {
         let rows = source.rows();
         Self {
             provenance: vec![UNWRITTEN; rows * draft.columns().len()],
@@ -203,7 +204,7 @@ impl<'a> Taking<'a> {
 /// Writes the edits into the draft and the refusals among the findings. Names
 /// the rows whose part of the answer is unusable; the pass is then worthless.
 pub(crate) fn take_mapped(
-    pass: &mut Pass,
+    pass: &mut Pass<'_>,
     member: &Configured,
     target: &Schema,
     rows: &[usize],
@@ -248,7 +249,7 @@ pub(crate) fn take_mapped(
 
 /// Writes one cell. False where there was nothing to copy.
 fn write(
-    pass: &mut Pass,
+    pass: &mut Pass<'_>,
     member: &Configured,
     target: &Schema,
     (row, column): (usize, usize),
@@ -292,7 +293,7 @@ fn field_name(target: &Schema, field: u16) -> String {
 }
 
 pub(crate) fn take_findings(
-    pass: &mut Pass,
+    pass: &mut Pass<'_>,
     member: &Configured,
     target: &Schema,
     rows: &[usize],
@@ -326,7 +327,7 @@ pub(crate) fn take_findings(
 }
 
 pub(crate) fn take_decisions(
-    pass: &mut Pass,
+    pass: &mut Pass<'_>,
     member: &Configured,
     rows: &[usize],
     answer: ownership::Decisions,

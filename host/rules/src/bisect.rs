@@ -17,8 +17,11 @@ impl Budget {
         self.runs_left == 0 || self.fuel_left == 0
     }
 
-    pub fn charge(&mut self, fuel: u64) {
+    pub fn charge_run(&mut self) {
         self.runs_left = self.runs_left.saturating_sub(1);
+    }
+
+    pub fn charge_fuel(&mut self, fuel: u64) {
         self.fuel_left = self.fuel_left.saturating_sub(fuel);
     }
 }
@@ -81,7 +84,7 @@ mod tests {
         let mut calls = 0;
         let culprits = isolate(&rows, &mut budget, &mut |rows, budget| {
             calls += 1;
-            budget.charge(1);
+            budget.charge_run();
             if bad(rows) { Err(Failure::new(FaultKind::Trapped, "trap")) } else { Ok(Vec::new()) }
         });
         (culprits.into_iter().map(|(row, _)| row).collect(), calls)

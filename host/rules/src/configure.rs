@@ -83,9 +83,8 @@ impl Configured {
         shared: &Shared,
         flow: &str,
         (source, target): (&Schema, &Schema),
-        directory: Arc<dyn dealsync_core::people::Directory>,
     ) -> Result<Run<'a>, Failure> {
-        let mut run = Run::start(shared, &self.component, self.tables.clone(), Some(directory))?;
+        let mut run = Run::start(shared, &self.component, self.tables.clone())?;
         let tables: Vec<&str> = self.tables.iter().map(|(name, _)| name.as_str()).collect();
         with_pinned(flow, source, target, &tables, &self.settings_json, |pinned| run.configure(pinned))?
             .map_err(|_| Failure::contract("it refused settings that it had accepted before"))?;
@@ -214,7 +213,7 @@ fn ask(
     let failed = |failure: Failure| {
         own(format!("it cannot be configured: {} ({})", failure.kind.words(), failure.message))
     };
-    let mut run = Run::start(shared, &member.component, tables.clone(), None).map_err(failed)?;
+    let mut run = Run::start(shared, &member.component, tables.clone()).map_err(failed)?;
     let names: Vec<&str> = tables.iter().map(|(name, _)| name.as_str()).collect();
     let answer =
         with_pinned(flow, source, target, &names, &member.settings_json, |pinned| run.configure(pinned));

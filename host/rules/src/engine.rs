@@ -222,3 +222,33 @@ impl Drop for Place {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_in_the_cache_key_is_the_one_that_is_linked() {
+        let lock = include_str!("../../../Cargo.lock");
+        assert!(lock.contains(&format!("name = \"wasmtime\"\nversion = \"{WASMTIME_VERSION}\"\n")));
+    }
+
+    #[test]
+    fn who_finds_no_place_waits_and_then_gives_up() {
+        let gate = Arc::new(Gate::new(1));
+        let place = gate.enter(Duration::ZERO);
+        assert!(place.is_some());
+        assert!(gate.enter(Duration::from_millis(5)).is_none());
+        drop(place);
+        assert!(gate.enter(Duration::ZERO).is_some());
+    }
+
+    #[test]
+    fn the_clock_ends_with_the_engine() {
+        let gate = Arc::new(Gate::new(1));
+        let waiting = gate.clone();
+        let clock = std::thread::spawn(move || waiting.wait_until_busy());
+        gate.close();
+        assert!(!clock.join().unwrap());
+    }
+}

@@ -60,19 +60,14 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub fn start(
-        shared: &Shared,
-        component: &'a Component,
-        tables: Tables,
-        directory: Option<Arc<dyn Directory>>,
-    ) -> Result<Self, Failure> {
+    pub fn start(shared: &Shared, component: &'a Component, tables: Tables) -> Result<Self, Failure> {
         let limits = component.limits();
         let Some(place) = shared.gate.enter(Duration::from_millis(limits::POOL_WAIT_MS)) else {
             return Err(Failure::new(FaultKind::HostBusy, "no place in the sandbox came free in time"));
         };
         let state = State {
             limits: limits.clone(),
-            directory,
+            directory: None,
             tables,
             panic: None,
             lines: Vec::new(),
@@ -100,6 +95,17 @@ impl<'a> Run<'a> {
             guest.call_configure(&mut self.store, pinned)
         })();
         answer.map_err(|error| failure(&mut self.store, &error))
+    }
+
+    /// What starting and configuring took, before the first question.
+    pub fn configure_fuel(&self) -> u64 {
+        self.component.limits().configure_fuel.saturating_sub(self.store.get_fuel().unwrap_or(0))
+    }
+
+    /// Lets the component look users up from now on. Not while it is configured:
+    /// a plan must not depend on who works there today.
+    pub fn open_directory(&mut self, directory: Arc<dyn Directory>) {
+        self.store.data_mut().directory = Some(directory);
     }
 
     pub fn map(&mut self, context: Context<'_>, work: Work<'_>) -> Result<mapping::Mapped, Failure> {
@@ -164,7 +170,7 @@ impl<'a> Run<'a> {
 /// Starts a component once, only to see that it starts and has the right types.
 pub(crate) fn probe(shared: &Shared, component: &Component) -> Result<(), Refused> {
     let tables: Tables = Arc::from([]);
-    let mut run = Run::start(shared, component, tables, None)
+    let mut run = Run::start(shared, component, tables)
         .map_err(|failure| Refused::CannotStart { problem: failure.message })?;
     let exports = &component.exports;
     let loaded = exports.settings.load(&mut run.store, &run.instance).map(drop).and_then(|()| {
@@ -358,5 +364,32 @@ fn user(user: &people::User) -> directory::User {
         organisation_name: user.organisation.clone(),
         group: user.group.clone(),
         may_register_deals: user.may_register_deals,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_up_answers_key_by_key_and_counts_what_it_is_asked() {
+        let entries = HashMap::from([("DE".to_owned(), "EMEA".to_owned())]);
+        let mut state = State {
+            limits: Limits { lookup_keys_max: 2, lookup_keys_total_max: 3, ..Limits::compiled() },
+            directory: None,
+            tables: Arc::from([("regions".to_owned(), entries)]),
+            panic: None,
+            lines: Vec::new(),
+            lines_dropped: 0,
+            import_calls: 0,
+            keys_asked: 0,
+            memory_bytes: 0,
+        };
+        let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
+        let answer = tables::Host::get(&mut state, 0, keys(&["DE", "XX"])).unwrap();
+        assert_eq!(answer, [Some("EMEA".to_owned()), None]);
+        assert_eq!(tables::Host::get(&mut state, 9, keys(&["DE"])).unwrap(), [None]);
+        assert!(tables::Host::get(&mut state, 0, keys(&["DE"])).is_err(), "the fourth key");
+        assert!(directory::Host::by_email(&mut state, keys(&["a@b.example"])).is_err());
     }
 }

@@ -7,6 +7,7 @@
 //! deal is core's business.
 
 mod answers;
+mod asking;
 mod bindings;
 mod bisect;
 mod cache;

@@ -77,8 +77,10 @@ impl Limits {
             fuel_base: 2_000_000,
             fuel_per_row: 200_000,
             configure_fuel: 500_000_000,
-            wall_ms: 250,
-            configure_wall_ms: 2_000,
+            // The fuel of a full batch takes 10 to 70 ms. A machine may be ten times
+            // slower than that before anybody is blamed.
+            wall_ms: 2_000,
+            configure_wall_ms: 5_000,
             memory_bytes_max: 16 * MIB,
             table_elements_max: TABLE_ELEMENTS_MAX,
             output_bytes_max: 4 * MIB,
@@ -105,8 +107,8 @@ impl Limits {
             function_bytes_max: 4 * MIB,
             fuel_per_row: 2_000_000,
             configure_fuel: 2_000_000_000,
-            wall_ms: 2_000,
-            configure_wall_ms: 5_000,
+            wall_ms: 5_000,
+            configure_wall_ms: 10_000,
             memory_bytes_max: MEMORY_BYTES_CEILING,
             isolation_batches_max: 10,
             ..Self::compiled()

@@ -17,7 +17,7 @@ fn both() -> Chain {
 
 /// With other limits for the tenant's component.
 fn both_within(change: impl FnOnce(&mut Limits)) -> Chain {
-    let mut limits = Limits::compiled();
+    let mut limits = limits();
     change(&mut limits);
     let component = engine().load(mischief_bytes(), limits).expect("accepted");
     chain(vec![member("standard", standard(), STANDARD_SETTINGS), member("acme", component, "{}")])
@@ -97,7 +97,7 @@ fn a_batch_of_nothing_but_loops_ends_within_its_budget() {
     let names = vec!["loop forever".to_owned(); 200];
     let decided = decide(&chain, &records_named(&chain, names));
     assert!(decided.rows.iter().all(|row| row.fault.is_some()));
-    let budget = Limits::compiled().fuel(200) * (Limits::compiled().isolation_batches_max + 2);
+    let budget = limits().fuel(200) * (limits().isolation_batches_max + 2);
     assert!(decided.used[1].fuel_used <= budget, "{}", decided.used[1].fuel_used);
 }
 

@@ -75,7 +75,7 @@ fn a_component_beyond_what_compiling_may_cost_is_refused() {
 #[test]
 fn the_same_file_is_compiled_once() {
     let first = mischief();
-    let second = engine().load(mischief_bytes(), Limits::compiled()).expect("accepted before");
+    let second = engine().load(mischief_bytes(), limits()).expect("accepted before");
     assert!(std::sync::Arc::ptr_eq(&first, &second));
 }
 
@@ -118,7 +118,7 @@ fn a_component_that_fails_to_configure_costs_only_its_chain() {
 fn calls_beyond_the_places_in_the_pool_wait_their_turn() {
     let engine =
         Engine::new(EngineSettings { cache: None, live_instances_max: 1 }).expect("an engine with one place");
-    let component = engine.load(mischief_bytes(), Limits::compiled()).expect("accepted");
+    let component = engine.load(mischief_bytes(), limits()).expect("accepted");
     let members = vec![member("acme", component, "{}")];
     let chain = Chain::configure(&engine, FLOW, &source(), &target(), members).expect("configured");
     let records = records(&chain, 50);
