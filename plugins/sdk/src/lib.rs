@@ -82,7 +82,9 @@ pub mod prelude {
 
 #[doc(hidden)]
 pub mod macros {
-    pub use crate::run::{Slot, report_panics};
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::run::Slot;
+    pub use crate::run::report_panics;
 }
 
 /// Makes a type that implements [`Rules`] the component. Does nothing in a
@@ -92,7 +94,6 @@ macro_rules! export_rules {
     ($rules:ty) => {
         #[cfg(target_arch = "wasm32")]
         mod exported {
-            #![expect(unsafe_code, reason = "the generated exports pass raw pointers to the host")]
             use super::*;
             use $crate::bindings::exports::dealsync::rules as generated;
 

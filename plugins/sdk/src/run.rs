@@ -1,6 +1,7 @@
 //! Runs an author's rules: keeps what `configure` made, unpacks batches, packs
 //! answers. The same path natively and in the component.
 
+#[cfg(target_arch = "wasm32")]
 use std::cell::OnceCell;
 
 use crate::look_up::{Directory, Tables};
@@ -88,17 +89,20 @@ impl<R: Rules> Configured<R> {
 }
 
 /// Where a component keeps its rules between `configure` and the next call.
+#[cfg(target_arch = "wasm32")]
 #[derive(Debug)]
 pub struct Slot<R> {
     configured: OnceCell<Configured<R>>,
 }
 
+#[cfg(target_arch = "wasm32")]
 impl<R> Slot<R> {
     pub const fn new() -> Self {
         Self { configured: OnceCell::new() }
     }
 }
 
+#[cfg(target_arch = "wasm32")]
 impl<R> Default for Slot<R> {
     fn default() -> Self {
         Self::new()

@@ -168,13 +168,20 @@ fn unknown_field(side: &str, name: &str, schema: &[FieldDef]) -> String {
 }
 
 /// The known name closest to a mistyped one, if one is close enough to be meant.
+/// The `__c` that Salesforce appends to custom fields is easily forgotten, and so
+/// costs nothing.
 pub fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let wanted = name.to_lowercase();
     let furthest = (wanted.chars().count() / 3).max(1);
     known
         .into_iter()
-        .map(|candidate| (strsim::levenshtein(&wanted, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= furthest)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+fn distance(wanted: &str, candidate: &str) -> usize {
+    let plain = candidate.strip_suffix("__c").unwrap_or(candidate);
+    strsim::osa_distance(wanted, candidate).min(strsim::osa_distance(wanted, plain))
 }

@@ -106,8 +106,11 @@ impl<'de> Deserialize<'de> for ValueMap {
 }
 
 pub fn parse(json: &str) -> Result<Settings, Vec<Problem>> {
-    if json.trim().is_empty() {
-        return Ok(Settings::default());
+    match json.trim_start().bytes().next() {
+        None => return Ok(Settings::default()),
+        Some(b'{') => {}
+        // A list would pass for the fields in their order.
+        Some(_) => return Err(vec![problem("", "the settings are not a JSON object")]),
     }
     serde_json::from_str(json).map_err(|error| locate(json, &error))
 }
