@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use dealsync_core::ids::SfId;
@@ -16,9 +16,8 @@ use reqwest::header::{
 
 use super::auth::{self, ConnectionSettings, OnRotated, Secret, Secrets, Session};
 use super::budget::{Budget, Class, LimitInfo};
-use super::describe::{Cached, DescribeCache, ObjectDescribe};
+use super::describe::DescribeCache;
 use super::error::Error;
-use super::soql::is_api_name;
 use super::transport::{Method, Request, Response, Transport, TransportError, Url};
 use super::wire::{self, Limits, Version};
 use crate::clock::Clock;
@@ -32,10 +31,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// After a login that failed for a passing reason, others get the same answer this long.
 const LOGIN_PAUSE_MICROS: i64 = 5_000_000;
-/// How long a describe is taken without asking whether it changed.
-const DESCRIBE_FRESH_MICROS: i64 = 3_600 * 1_000_000;
-/// Objects whose describes are kept.
-const DESCRIBES_MAX: usize = 64;
 
 /// A client of one connection. Cheap to clone; clones share the session, the
 /// describes and the budget. Calls are counted for incremental work unless
@@ -235,70 +230,12 @@ impl Client {
         Ok(answer.into())
     }
 
-    /// Returns an object's describe: the kept one within an hour of the last check,
-    /// otherwise after asking whether it changed.
-    pub async fn describe(&self, object: &str) -> Result<Arc<ObjectDescribe>, Error> {
-        match self.kept_describe(object) {
-            Some(kept)
-                if self.inner.clock.now_micros()
-                    < kept.checked_micros.saturating_add(DESCRIBE_FRESH_MICROS) =>
-            {
-                Ok(kept.describe)
-            }
-            kept => self.ask_describe(object, kept).await,
-        }
+    pub(super) fn now_micros(&self) -> i64 {
+        self.inner.clock.now_micros()
     }
 
-    /// As [`Client::describe`], after asking whether it changed.
-    pub async fn describe_checked(&self, object: &str) -> Result<Arc<ObjectDescribe>, Error> {
-        self.ask_describe(object, self.kept_describe(object)).await
-    }
-
-    /// As [`Client::describe`], read in full: after a field turned out hidden, since
-    /// a change of permissions need not change the describe's date.
-    pub async fn describe_anew(&self, object: &str) -> Result<Arc<ObjectDescribe>, Error> {
-        self.ask_describe(object, None).await
-    }
-
-    async fn ask_describe(&self, object: &str, kept: Option<Cached>) -> Result<Arc<ObjectDescribe>, Error> {
-        if !is_api_name(object) {
-            return Err(Error::SettingsUnusable(format!("{object:?} is no object's API name")));
-        }
-        let mut call = Call::read("describe", self.data_path(&format!("sobjects/{object}/describe")));
-        call.unless_changed_since = kept.as_ref().and_then(|kept| kept.last_modified.clone());
-        let (describe, last_modified) = self
-            .execute(&call, |response| match &kept {
-                Some(kept) if response.status == 304 => {
-                    Ok((kept.describe.clone(), kept.last_modified.clone()))
-                }
-                _ => {
-                    let describe: ObjectDescribe = wire::read("describe", response)?;
-                    Ok((Arc::new(describe), response.header("last-modified").map(str::to_owned)))
-                }
-            })
-            .await?;
-        let checked_micros = self.inner.clock.now_micros();
-        let cached = Cached { describe: describe.clone(), last_modified, checked_micros };
-        let mut cache = self.inner.describes.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.objects.len() < DESCRIBES_MAX || cache.objects.contains_key(object) {
-            cache.objects.insert(object.to_owned(), cached);
-        }
-        Ok(describe)
-    }
-
-    fn kept_describe(&self, object: &str) -> Option<Cached> {
-        let cache = self.inner.describes.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.objects.get(object).cloned()
-    }
-
-    /// The describes as they are kept now, to be stored.
-    pub fn describes(&self) -> DescribeCache {
-        self.inner.describes.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Goes on from stored describes. Each is asked after once it is an hour old.
-    pub fn use_describes(&self, cache: DescribeCache) {
-        *self.inner.describes.lock().unwrap_or_else(PoisonError::into_inner) = cache;
+    pub(super) fn kept_describes(&self) -> MutexGuard<'_, DescribeCache> {
+        self.inner.describes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn lacks_retrieve(&self) -> &AtomicBool {

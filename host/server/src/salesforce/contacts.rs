@@ -10,10 +10,11 @@ use dealsync_core::ids::SfId;
 use dealsync_core::schema::FieldKind;
 use dealsync_core::value::Cell;
 
+use super::cells::cell;
 use super::client::{Call, Client};
 use super::error::Error;
 use super::json::{NotJson, Scanner, Token};
-use super::page::{ContactState, Contacts, Page, cell, find};
+use super::page::{ContactState, Contacts, Page, find};
 use super::query::{Node, Plan};
 use super::soql::{id_list, ids_per_call};
 use super::transport::Response;

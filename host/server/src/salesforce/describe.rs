@@ -9,7 +9,16 @@ use dealsync_core::schema::{FieldDef, FieldKind, Schema};
 use dealsync_core::value::DECIMAL_SCALE_MAX;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::client::{Call, Client};
+use super::error::Error;
 use super::query::PRIMARY_CONTACT;
+use super::soql::is_api_name;
+use super::wire;
+
+/// How long a describe is taken without asking whether it changed.
+const FRESH_MICROS: i64 = 3_600 * 1_000_000;
+/// Objects whose describes are kept.
+const KEPT_MAX: usize = 64;
 
 /// The parts of a describe that dealsync uses, in Salesforce's own names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +187,71 @@ impl DescribeCache {
 
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty()
+    }
+}
+
+impl Client {
+    /// Returns an object's describe: the kept one within an hour of the last check,
+    /// otherwise after asking whether it changed.
+    pub async fn describe(&self, object: &str) -> Result<Arc<ObjectDescribe>, Error> {
+        match self.kept_describe(object) {
+            Some(kept) if self.now_micros() < kept.checked_micros.saturating_add(FRESH_MICROS) => {
+                Ok(kept.describe)
+            }
+            kept => self.ask_describe(object, kept).await,
+        }
+    }
+
+    /// As [`Client::describe`], after asking whether it changed.
+    pub async fn describe_checked(&self, object: &str) -> Result<Arc<ObjectDescribe>, Error> {
+        self.ask_describe(object, self.kept_describe(object)).await
+    }
+
+    /// As [`Client::describe`], read in full: after a field turned out hidden, since
+    /// a change of permissions need not change the describe's date.
+    pub async fn describe_anew(&self, object: &str) -> Result<Arc<ObjectDescribe>, Error> {
+        self.ask_describe(object, None).await
+    }
+
+    async fn ask_describe(&self, object: &str, kept: Option<Cached>) -> Result<Arc<ObjectDescribe>, Error> {
+        if !is_api_name(object) {
+            return Err(Error::SettingsUnusable(format!("{object:?} is no object's API name")));
+        }
+        let mut call = Call::read("describe", self.data_path(&format!("sobjects/{object}/describe")));
+        call.unless_changed_since = kept.as_ref().and_then(|kept| kept.last_modified.clone());
+        let (describe, last_modified) = self
+            .execute(&call, |response| match &kept {
+                Some(kept) if response.status == 304 => {
+                    Ok((kept.describe.clone(), kept.last_modified.clone()))
+                }
+                _ => {
+                    let describe: ObjectDescribe = wire::read("describe", response)?;
+                    Ok((Arc::new(describe), response.header("last-modified").map(str::to_owned)))
+                }
+            })
+            .await?;
+        let checked_micros = self.now_micros();
+        let cached = Cached { describe: describe.clone(), last_modified, checked_micros };
+        let mut cache = self.kept_describes();
+        if cache.objects.len() < KEPT_MAX || cache.objects.contains_key(object) {
+            cache.objects.insert(object.to_owned(), cached);
+        }
+        Ok(describe)
+    }
+
+    fn kept_describe(&self, object: &str) -> Option<Cached> {
+        let cache = self.kept_describes();
+        cache.objects.get(object).cloned()
+    }
+
+    /// The describes as they are kept now, to be stored.
+    pub fn describes(&self) -> DescribeCache {
+        self.kept_describes().clone()
+    }
+
+    /// Goes on from stored describes. Each is asked after once it is an hour old.
+    pub fn use_describes(&self, cache: DescribeCache) {
+        *self.kept_describes() = cache;
     }
 }
 

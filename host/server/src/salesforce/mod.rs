@@ -10,12 +10,14 @@
 
 mod auth;
 mod budget;
+mod cells;
 mod client;
 mod contacts;
 mod describe;
 mod error;
 mod json;
 mod page;
+mod placing;
 mod pull;
 mod query;
 mod soql;

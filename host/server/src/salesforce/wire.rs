@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::{Error, Refusal, clipped};
-use super::transport::Response;
+use super::transport::{Response, Url};
 
 #[derive(Deserialize)]
 pub(super) struct TokenAnswer {
@@ -217,6 +217,11 @@ pub(super) fn refusal(call: &'static str, response: &Response, now_micros: i64) 
         request_id: request_id(response),
         retry_after: response.header("retry-after").and_then(|text| retry_after(text, now_micros)),
     };
+    if let (301..400, Some(target)) = (response.status, response.header("location")) {
+        let host = Url::parse(target).ok().and_then(|url| url.host_str().map(clipped));
+        refusal.message = format!("redirected to {}", host.as_deref().unwrap_or("another address"));
+        return Ok(refusal);
+    }
     if response.body.iter().all(u8::is_ascii_whitespace) {
         return Ok(refusal);
     }

@@ -202,6 +202,16 @@ async fn a_lost_place_in_a_query_and_a_hidden_field_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_redirect_is_told_and_not_followed() {
+    let world = World::new();
+    world.answer_with(302, &[("location", "https://renamed.my.salesforce.com/x?y")], "<html>");
+    let error = world.client.pull_first(&query()).await.expect_err("elsewhere");
+    assert!(matches!(error, Error::AccessRefused(_)), "{error}");
+    assert!(error.to_string().contains("redirected to renamed.my.salesforce.com"), "{error}");
+    assert_eq!(world.calls(), 1);
+}
+
+#[tokio::test]
 async fn an_answer_larger_than_the_limit_is_refused_and_not_asked_for_again() {
     let world = World::new();
     world.answer(200, vec![b' '; 2 << 20]);
