@@ -64,7 +64,7 @@ impl OpenError {
 /// was written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("there is no tenant {tenant:?}{}", meant(did_you_mean))]
+    #[error("there is no tenant {:?}{}", tenant.as_str(), meant(did_you_mean))]
     NoSuchTenant { tenant: TenantId, did_you_mean: Option<String> },
     #[error("there is a tenant {0} already")]
     TenantExists(TenantId),

@@ -163,6 +163,15 @@ impl TenantStore {
         self.on_mut(move |tenant, connection| work(tenant, connection)).await
     }
 
+    /// Runs many look-ups in one read transaction: taking and leaving one for each
+    /// costs more than the look-up.
+    async fn look_up<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&TenantInner, &Connection) -> Work<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.on_mut(move |tenant, connection| work(tenant, &*connection.transaction()?)).await
+    }
+
     /// Runs work in a transaction of its own, which an error undoes.
     async fn change<T: Send + 'static>(
         &self,

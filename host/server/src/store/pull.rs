@@ -29,7 +29,7 @@ impl TenantStore {
     /// `converted_from` are left empty: few records need them.
     pub async fn facts(&self, org: SfId, ids: &[SfId]) -> Result<Vec<Stored>, StoreError> {
         let ids = ids.to_vec();
-        self.on(move |tenant, connection| {
+        self.look_up(move |tenant, connection| {
             let Some(org) = tenant.org(connection, org)? else {
                 return Ok(ids.iter().map(|_| Stored::default()).collect());
             };
@@ -42,7 +42,7 @@ impl TenantStore {
     /// The values of the deals that are to be merged with Salesforce's.
     pub async fn deals_for(&self, ids: &[DealId]) -> Result<HashMap<DealId, StoredDeal>, StoreError> {
         let ids = ids.to_vec();
-        self.on(move |_, connection| {
+        self.look_up(move |_, connection| {
             let mut statement =
                 connection.prepare_cached("SELECT fields, updated_at FROM deal WHERE id = ?1")?;
             let mut deals = HashMap::with_capacity(ids.len());
@@ -61,7 +61,7 @@ impl TenantStore {
 
     /// What the owners of a page already have, as far as its records ask.
     pub async fn shelves(&self, org: SfId, keys: Vec<ShelfKey>) -> Result<Shelves, StoreError> {
-        self.on(move |tenant, connection| shelves(connection, tenant.org(connection, org)?, &keys)).await
+        self.look_up(move |tenant, connection| shelves(connection, tenant.org(connection, org)?, &keys)).await
     }
 
     /// Every link of an org, for finding what vanished.
