@@ -7,6 +7,7 @@
 pub mod answers;
 pub mod batch;
 pub mod deal;
+pub mod facts;
 pub mod ids;
 pub mod link;
 pub mod matching;

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use dealsync_core::ids::{RunId, SfId, TenantId};
 use dealsync_core::reason::{Code, Reason};
@@ -20,16 +19,17 @@ use crate::pull::Pull;
 use crate::ready::{self, Fields, Ready};
 use crate::run::{Report, Request, Trigger, Watch};
 use crate::salesforce::{self, Client, HttpTransport, Transport};
-use crate::secrets::HostKey;
+use crate::secrets::{HostKey, KEY_VARIABLE};
 use crate::settings::{self, SecretSource, TenantSettings};
-use crate::store::{Lease, Store, TenantStore};
+use crate::store::{Lease, RunEnd, RunStart, RunState, Store, StoreError, TenantStore};
 
 /// The one lane there is so far: Opportunities of the Deal Registration integration.
 pub const PULL_LANE: &str = "deals/pull/Opportunity";
 pub const LANES: &[&str] = &[PULL_LANE];
+pub const DEAL_REGISTRATION: &str = "Deal Registration";
 
-/// A lane is free again this long after its holder last renewed its lease.
-pub const LEASE_TTL: Duration = Duration::from_secs(15 * 60);
+/// A lane is free again this long after its holder last renewed its lease, microseconds.
+pub const LEASE_TTL: i64 = 15 * 60 * 1_000_000;
 
 /// The rules every tenant starts with, built along with this program.
 static STANDARD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standard.wasm"));
@@ -78,10 +78,12 @@ struct Inner {
 impl App {
     /// Opens the data folder, which one process owns at a time, and the sandbox.
     pub fn open(options: AppOptions) -> Result<Self, AppError> {
-        let key = HostKey::load(options.key_file.as_deref(), &options.data)
+        let variable = std::env::var(KEY_VARIABLE).ok();
+        let key = HostKey::load(options.key_file.as_deref(), variable.as_deref(), &options.data)
             .map_err(|error| AppError::new(error.to_string()))?;
-        let mac_key = key.derive("rules-cache");
-        let store = Store::open(&options.data, key)?;
+        let mac_key = key.rules_cache_key();
+        let store =
+            Store::open(&options.data, key).map_err(|error| AppError::from(StoreError::from(error)))?;
         let cache = CacheSettings {
             dir: options.data.join("cache").join("rules"),
             mac_key,
@@ -145,17 +147,35 @@ impl App {
             return pull.run(watch).await;
         }
         let lease = self.claim(&store, lane, started, request.trigger).await?;
-        store.start_run(&lease, run, request.kind.name(), trigger_name(&request), started).await?;
-        let pull = Pull { app: self, store: store.clone(), lease: Some(lease.clone()), request, run, started };
+        let start = RunStart {
+            id: run,
+            kind: request.kind,
+            trigger: request.trigger,
+            backfill: request.backfill.is_some(),
+            now: started,
+        };
+        store.start_run(&lease, start).await?;
+        let pull =
+            Pull { app: self, store: store.clone(), lease: Some(lease.clone()), request, run, started };
         let done = pull.run(watch).await;
-        self.settle_run(&store, &lease, run, &done).await?;
+        if let Err(error) = &done {
+            self.note_failure(&store, &lease, run, error).await;
+        }
+        store.release(&lease).await?;
         done
     }
 
-    async fn claim(&self, store: &TenantStore, lane: &str, now: i64, trigger: Trigger) -> Result<Lease, AppError> {
-        store.ensure_lane(lane, now).await?;
-        if store.is_paused(lane).await? {
-            return Err(AppError::new(format!("the lane {lane} is paused"))
+    async fn claim(
+        &self,
+        store: &TenantStore,
+        lane: &str,
+        now: i64,
+        trigger: Trigger,
+    ) -> Result<Lease, AppError> {
+        store.ensure_lane(lane, DEAL_REGISTRATION, now).await?;
+        let known = store.lane(lane).await?;
+        if let Some(why) = known.paused {
+            return Err(AppError::new(format!("the lane {lane} is paused ({why})"))
                 .hint("resume it with: dealsync lane resume"));
         }
         let holder = format!("{}/{}", std::process::id(), trigger_text(trigger));
@@ -166,38 +186,33 @@ impl App {
         })
     }
 
-    /// Writes down how a run ended and gives the lane back.
-    async fn settle_run(
-        &self,
-        store: &TenantStore,
-        lease: &Lease,
-        run: RunId,
-        done: &Result<Report, AppError>,
-    ) -> Result<(), AppError> {
+    /// Writes down that a run failed, and pauses the lane where only a person can
+    /// help. A full disk may refuse this too; the run's own error is what counts.
+    async fn note_failure(&self, store: &TenantStore, lease: &Lease, run: RunId, error: &AppError) {
         let now = self.clock().now_micros();
-        match done {
-            Ok(report) => {
-                let counts = serde_json::to_string(&report.counts).map_err(AppError::bug)?;
-                store.finish_run(run, "done", &counts, report.api_calls, None, now).await?;
-                store.resolve_run_entries(now).await?;
-            }
-            Err(error) => {
-                // A full disk may refuse this too; the run's own error counts.
-                let noted = store.finish_run(run, "failed", "", 0, Some(&error.message), now).await;
-                if let Some(reason) = error.reason() {
-                    let logged = store.log_run(run, &lease.lane, &reason, now).await;
-                    let paused = error.kind == FailureKind::Paused;
-                    if logged.is_ok() && paused {
-                        store.pause(&lease.lane, Some(reason.code.name())).await?;
-                    }
-                }
-                if let Err(failure) = noted {
-                    tracing::error!(%failure, "The end of a run could not be written down");
+        let end = RunEnd {
+            run,
+            state: RunState::Failed,
+            now,
+            counts: crate::run::Counts::default(),
+            api_calls: 0,
+            cursor: None,
+            next_due: None,
+            error: Some(error.message.clone()),
+        };
+        let noted = async {
+            if let Some(reason) = error.reason() {
+                let code = reason.code;
+                store.log_run(&lease.lane, run, reason, now).await?;
+                if error.kind == FailureKind::Paused {
+                    store.pause(&lease.lane, code.name()).await?;
                 }
             }
+            store.finish_run(lease, end).await
+        };
+        if let Err(failure) = noted.await {
+            tracing::error!(%failure, "The failure of a run could not be written down");
         }
-        store.release(lease).await?;
-        Ok(())
     }
 
     /// What a backfill would read, without reading it: one call.
@@ -230,7 +245,8 @@ impl App {
     /// The tenant's settings as they stand.
     pub(crate) async fn settings(&self, store: &TenantStore) -> Result<Arc<TenantSettings>, AppError> {
         let stored = store.settings().await?.ok_or_else(|| {
-            AppError::new("this tenant has no settings yet").hint("apply some with: dealsync tenant apply FILE.toml")
+            AppError::new("this tenant has no settings yet")
+                .hint("apply some with: dealsync tenant apply FILE.toml")
         })?;
         Ok(Arc::new(TenantSettings::parse(&stored.toml)?))
     }
@@ -256,7 +272,10 @@ impl App {
             AppError::new(format!("the component {reference} is missing from the data folder"))
                 .hint("apply the settings again from their file")
         })?;
-        self.inner.engine.load(&bytes, Limits::compiled()).map_err(|refused| AppError::new(refused.to_string()))
+        self.inner
+            .engine
+            .load(&bytes, Limits::compiled())
+            .map_err(|refused| AppError::new(refused.to_string()))
     }
 
     /// Where a component is kept: named by its digest, so the name cannot lead
@@ -286,22 +305,26 @@ impl App {
     ) -> Result<Chain, AppError> {
         Chain::configure(&self.inner.engine, ready::FLOW, source, target, members).map_err(|error| {
             let mut failed = AppError::new("the rules do not accept their settings");
-            failed.hints = error.problems().iter().map(ToString::to_string).collect();
+            failed.hints = error.problems.iter().map(describe).collect();
             failed
         })
     }
 
     /// A client for the tenant's connection. Kept for as long as the settings stay
     /// the same, so that its session and describes serve the next run.
-    pub(crate) async fn client(&self, store: &TenantStore, settings: &TenantSettings) -> Result<Client, AppError> {
+    pub(crate) async fn client(
+        &self,
+        store: &TenantStore,
+        settings: &TenantSettings,
+    ) -> Result<Client, AppError> {
         let version = store.settings().await?.map_or(0, |stored| stored.version);
-        if let Some((known, client)) = self.clients().get(store.tenant()) {
+        if let Some((known, client)) = self.clients().get(store.id()) {
             if *known == version {
                 return Ok(client.clone());
             }
         }
         let client = crate::connect::client(self, store, settings).await?;
-        self.clients().insert(store.tenant().clone(), (version, client.clone()));
+        self.clients().insert(store.id().clone(), (version, client.clone()));
         Ok(client)
     }
 
@@ -336,8 +359,10 @@ fn trigger_text(trigger: Trigger) -> &'static str {
     }
 }
 
-fn trigger_name(request: &Request) -> &'static str {
-    if request.backfill.is_some() { "backfill" } else { trigger_text(request.trigger) }
+/// One problem of one rule, with its place in the settings.
+fn describe(problem: &dealsync_rules::Problem) -> String {
+    let place = if problem.path.is_empty() { "" } else { ", " };
+    format!("{}{place}{}: {}", problem.member, problem.path, problem.message)
 }
 
 /// Where a secret is read from when settings are applied; it is sealed at once.

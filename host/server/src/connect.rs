@@ -10,7 +10,7 @@ use crate::salesforce::{
     Budget, Client, ConnectionSettings, DescribeCache, Grant, ObjectDescribe, Secret, Secrets, SourceObjects,
 };
 use crate::settings::{self, TenantSettings};
-use crate::store::TenantStore;
+use crate::store::{ConnectionState, DescribeCache as StoredDescribes, TenantStore};
 
 /// The describes that the import reads.
 #[derive(Debug, Clone)]
@@ -47,20 +47,29 @@ impl Describes {
     }
 }
 
+/// The describes of a connection are stored together.
+const ALL_OBJECTS: &str = "*";
+
 /// A client for the tenant's connection, with what is stored of it.
-pub(crate) async fn client(app: &App, store: &TenantStore, settings: &TenantSettings) -> Result<Client, AppError> {
+pub(crate) async fn client(
+    app: &App,
+    store: &TenantStore,
+    settings: &TenantSettings,
+) -> Result<Client, AppError> {
     let connection = settings.connection.as_ref().ok_or_else(|| {
-        AppError::new("this tenant has no Salesforce connection").hint("add [connection] to its settings and apply them")
+        AppError::new("this tenant has no Salesforce connection")
+            .hint("add [connection] to its settings and apply them")
     })?;
     let known = store.connection(&connection.name).await?;
-    let counters = known.api_calls.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let counters =
+        known.api_calls.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let budget = Budget::resumed(connection.daily_api_calls, connection.manual_reserve, counters);
     let secrets = Secrets {
         client_secret: secret(store, "client_secret").await?,
         private_key_pem: secret(store, "private_key").await?,
         refresh_token: secret(store, "refresh_token").await?,
     };
-    let seed = seed(store.tenant().as_str());
+    let seed = seed(store.id().as_str());
     let client = Client::new(
         connection_settings(connection),
         secrets,
@@ -69,28 +78,31 @@ pub(crate) async fn client(app: &App, store: &TenantStore, settings: &TenantSett
         Arc::new(budget),
         seed,
     )?;
-    if let Some(cache) = &known.describe_cache {
-        client.use_describes(DescribeCache::from_json(cache));
+    if let Some(org) = known.org {
+        client.expect_org(org).await;
+    }
+    if let Some(cache) = store.describe(&connection.name, ALL_OBJECTS).await? {
+        client.use_describes(DescribeCache::from_json(&cache.json));
     }
     let store = store.clone();
     Ok(client.on_rotated(Arc::new(move |token: Secret| {
         let store = store.clone();
         Box::pin(async move {
-            let sealed = store.put_secret("refresh_token", token.reveal().as_bytes().to_vec()).await;
+            let sealed = store.put_secret("refresh_token", token.reveal()).await;
             sealed.map_err(|error| error.to_string())
         })
     })))
 }
 
 async fn secret(store: &TenantStore, name: &'static str) -> Result<Option<Secret>, AppError> {
-    let Some(bytes) = store.secret(name).await? else { return Ok(None) };
-    let text = String::from_utf8(bytes).map_err(|_| AppError::new(format!("the secret {name} is no text")))?;
-    Ok(Some(Secret::new(text)))
+    Ok(store.secret(name).await?.map(Secret::new))
 }
 
 /// The same tenant's pauses fall the same way on every run, two tenants' do not.
 fn seed(tenant: &str) -> u64 {
-    tenant.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    tenant
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 fn connection_settings(connection: &settings::Connection) -> ConnectionSettings {
@@ -121,12 +133,17 @@ impl App {
         confirmed: bool,
     ) -> Result<SfId, AppError> {
         let name = connection_name(settings);
-        let known = store.connection(name).await?.org_id;
+        let known = store.connection(name).await?;
         let session = client.session().await?;
-        match known {
+        match known.org {
             Some(expected) if expected == session.org_id => {}
             Some(expected) if !confirmed => return Err(org_changed(expected, session.org_id)),
-            _ => store.set_org(name, session.org_id).await?,
+            _ => {
+                let instance_url = Some(session.instance_url.clone());
+                let state = ConnectionState { org: Some(session.org_id), instance_url, ..known };
+                store.save_connection(name, state).await?;
+                client.expect_org(session.org_id).await;
+            }
         }
         Ok(session.org_id)
     }
@@ -139,8 +156,18 @@ impl App {
         settings: &TenantSettings,
         client: &Client,
     ) -> Result<(), AppError> {
-        let counters = serde_json::to_string(&client.budget().counters()).map_err(AppError::bug)?;
-        store.keep_connection(connection_name(settings), client.describes().to_json(), counters).await?;
+        let name = connection_name(settings);
+        let counters = client.budget().counters();
+        let known = store.connection(name).await?;
+        let api_calls = Some(serde_json::to_string(&counters).map_err(AppError::bug)?);
+        store
+            .save_connection(name, ConnectionState { api_day: Some(counters.day), api_calls, ..known })
+            .await?;
+        let json = client.describes().to_json();
+        if store.describe(name, ALL_OBJECTS).await?.is_none_or(|stored| stored.json != json) {
+            let fetched_at = self.clock().now_micros();
+            store.save_describe(name, ALL_OBJECTS, StoredDescribes { fetched_at, json }).await?;
+        }
         Ok(())
     }
 }

@@ -31,7 +31,12 @@ impl Check {
     }
 
     fn failed(name: &str, error: &AppError) -> Self {
-        Self { name: name.into(), ok: false, message: error.message.clone(), fix: Some(error.hints.join(" ")) }
+        Self {
+            name: name.into(),
+            ok: false,
+            message: error.message.clone(),
+            fix: Some(error.hints.join(" ")),
+        }
     }
 }
 
@@ -47,7 +52,9 @@ impl App {
             Err(error) => return Ok(vec![Check::failed("connection", &error)]),
         };
         match client.login().await {
-            Ok(session) => checks.push(Check::good("login", format!("logged in to {}", session.instance_url))),
+            Ok(session) => {
+                checks.push(Check::good("login", format!("logged in to {}", session.instance_url)))
+            }
             Err(error) => return Ok(vec![Check::failed("login", &error.into())]),
         }
         match self.expect_org(&store, &settings, &client, false).await {
@@ -114,14 +121,16 @@ fn mappings(settings: &TenantSettings, describes: &Describes, source: &Schema, c
         let Some(from) = &mapping.from else { continue };
         let name = format!("mapping of {}", mapping.to);
         let Some(field) = source.ix(from).and_then(|ix| source.field(ix)) else {
-            let near = crate::hints::did_you_mean(from, source.fields().iter().map(|field| field.name.as_str()));
+            let near =
+                crate::hints::did_you_mean(from, source.fields().iter().map(|field| field.name.as_str()));
             let reason = Reason::new(Code::FieldNotVisible, &[("field", from), ("object", "Opportunity")]);
             checks.push(Check::bad(&name, format!("{}{near}", reason.message), reason.fix));
             continue;
         };
         let to = target.ix(&mapping.to).and_then(|ix| target.field(ix));
         if to.is_some_and(|to| !may_flow(field.kind, to.kind)) {
-            let text = format!("{from} holds {} values, {} does not take them", field.kind.name(), mapping.to);
+            let text =
+                format!("{from} holds {} values, {} does not take them", field.kind.name(), mapping.to);
             checks.push(Check::bad(&name, text, "map another field"));
             continue;
         }
@@ -130,7 +139,11 @@ fn mappings(settings: &TenantSettings, describes: &Describes, source: &Schema, c
             good += 1;
         } else {
             let text = format!("no portal value for: {}", unmapped.join(", "));
-            checks.push(Check::bad(&name, text, "add them to the mapping's values, or choose what unmapped values do"));
+            checks.push(Check::bad(
+                &name,
+                text,
+                "add them to the mapping's values, or choose what unmapped values do",
+            ));
         }
     }
     if good > 0 {
@@ -154,5 +167,11 @@ async fn calls(client: &Client, settings: &TenantSettings, checks: &mut Vec<Chec
     let ours = client.budget().counters().total();
     let share = settings.connection.as_ref().and_then(|connection| connection.daily_api_calls);
     let share = share.map_or_else(|| "no cap".to_owned(), |share| format!("cap {share}"));
-    checks.push(Check::good("API calls", format!("{ours} of ours today ({share}); {} of the org's {} left", limits.daily_calls_left, limits.daily_calls_max)));
+    checks.push(Check::good(
+        "API calls",
+        format!(
+            "{ours} of ours today ({share}); {} of the org's {} left",
+            limits.daily_calls_left, limits.daily_calls_max
+        ),
+    ));
 }

@@ -67,15 +67,17 @@ impl AppError {
     /// A broken assumption of ours; the details go to the log once, here.
     pub fn bug(error: impl fmt::Display) -> Self {
         tracing::error!(%error, "A fault of dealsync itself: {error}");
-        Self::new("dealsync failed in a way it should not; the operator's log says more").kind(FailureKind::Bug)
+        Self::new("dealsync failed in a way it should not; the operator's log says more")
+            .kind(FailureKind::Bug)
     }
 
     /// The entry of the log that this failure leaves, where a person can act on it.
     pub fn reason(&self) -> Option<Reason> {
         let code = self.code?;
-        let message = self.message.strip_prefix(code.name()).map_or(&*self.message, |rest| {
-            rest.trim_start_matches([':', ' '])
-        });
+        let message = self
+            .message
+            .strip_prefix(code.name())
+            .map_or(&*self.message, |rest| rest.trim_start_matches([':', ' ']));
         Some(Reason {
             code,
             level: code.entry().level,
@@ -97,9 +99,16 @@ impl std::error::Error for AppError {}
 
 impl From<StoreError> for AppError {
     fn from(error: StoreError) -> Self {
-        let kind = if error.is_fenced() { FailureKind::Held } else { FailureKind::User };
-        let hints = error.hints();
-        Self { message: error.to_string(), hints, code: None, kind }
+        let kind = match &error {
+            StoreError::Fenced { .. } => FailureKind::Held,
+            StoreError::Full { .. } | StoreError::Busy { .. } => FailureKind::Later,
+            StoreError::Conflict { .. } | StoreError::Other { .. } => {
+                tracing::error!(error = ?error, "The store refused: {error}");
+                FailureKind::Bug
+            }
+            _ => FailureKind::User,
+        };
+        Self::new(error.to_string()).kind(kind)
     }
 }
 

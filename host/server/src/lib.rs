@@ -1,1 +1,20 @@
-//! placeholder
+//! dealsync does: it asks the clock, speaks to Salesforce, keeps what is to be kept,
+//! and answers the command line. What is to be done is decided by `dealsync-core`,
+//! and a tenant's rules are asked by `dealsync-rules`.
+
+pub mod app;
+pub mod clock;
+mod connect;
+pub mod doctor;
+mod failure;
+pub mod hints;
+mod ids;
+mod pull;
+mod ready;
+pub mod run;
+pub mod salesforce;
+pub mod sandbox;
+pub mod secrets;
+pub mod settings;
+pub mod store;
+pub mod tenants;

@@ -60,7 +60,7 @@ impl Ready {
         let source = source_schema(describes.objects());
         let chain = app.chain(&settings, &fields, &source)?;
         let policy = Policy {
-            fields: field_policies(chain.draft_columns(), chain.target(), &chain.plan().writes),
+            fields: field_policies(&chain.draft_columns(), chain.target(), &chain.plan().writes),
             import_flag: label(&describes, &fields.import_flag),
             sync_flag: label(&describes, &fields.sync_flag),
             partner_email: label(&describes, &fields.partner_email),
@@ -98,7 +98,8 @@ impl Fields {
                 .hint("set import_flag in [deal_registration]")
         })?;
         let partner_email = deal.partner_email.clone().ok_or_else(|| {
-            AppError::new("import is on, but partner_email names no field").hint("set it in [deal_registration]")
+            AppError::new("import is on, but partner_email names no field")
+                .hint("set it in [deal_registration]")
         })?;
         let module = settings.distributor_module.enabled;
         let fields = Self {
@@ -128,12 +129,10 @@ fn expect_field(objects: &Describes, name: &str, types: &[&str], what: &str) -> 
     let Some(field) = objects.opportunity.field(name) else {
         let known = objects.opportunity.fields.iter().map(|field| field.name.as_str());
         let near = crate::hints::nearest(name, known);
-        let error = AppError::coded(
-            dealsync_core::reason::Reason::new(
-                dealsync_core::reason::Code::FieldNotVisible,
-                &[("field", name), ("object", "Opportunity")],
-            ),
-        );
+        let error = AppError::coded(dealsync_core::reason::Reason::new(
+            dealsync_core::reason::Code::FieldNotVisible,
+            &[("field", name), ("object", "Opportunity")],
+        ));
         return Err(match near {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
             None => error,

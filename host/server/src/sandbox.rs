@@ -53,11 +53,8 @@ impl App {
             .load(bytes, Limits::compiled())
             .map_err(|refused| AppError::new(format!("refused: {refused}")))?;
         let kinds = component.kinds();
-        let named = [
-            (kinds.mapping, "mapping"),
-            (kinds.validation, "validation"),
-            (kinds.ownership, "ownership"),
-        ];
+        let named =
+            [(kinds.mapping, "mapping"), (kinds.validation, "validation"), (kinds.ownership, "ownership")];
         Ok(Checked {
             digest: component.digest().to_owned(),
             bytes: component.size(),
@@ -108,14 +105,23 @@ impl App {
         tokio::task::spawn_blocking(run).await.map_err(AppError::bug)
     }
 
-    fn alone(&self, own: Member, cells: &[(String, &Value)]) -> Result<(Chain, Arc<dyn Directory>), AppError> {
-        let source = Schema::new(cells.iter().map(|(name, value)| FieldDef::new(name, name, kind(value)).scale(2)));
+    fn alone(
+        &self,
+        own: Member,
+        cells: &[(String, &Value)],
+    ) -> Result<(Chain, Arc<dyn Directory>), AppError> {
+        let source =
+            Schema::new(cells.iter().map(|(name, value)| FieldDef::new(name, name, kind(value)).scale(2)));
         let target = dealsync_core::deal::deal_schema([]);
         let chain = self.configured(&source, &target, vec![own])?;
         Ok((chain, Arc::new(MemoryDirectory::default())))
     }
 
-    async fn with_tenant(&self, tenant: &TenantId, own: Member) -> Result<(Chain, Arc<dyn Directory>), AppError> {
+    async fn with_tenant(
+        &self,
+        tenant: &TenantId,
+        own: Member,
+    ) -> Result<(Chain, Arc<dyn Directory>), AppError> {
         let store = self.store().tenant(tenant).await?;
         let settings = self.settings(&store).await?;
         let client = self.client(&store, &settings).await?;

@@ -6,8 +6,9 @@ use dealsync_core::ids::TenantId;
 use dealsync_rules::Limits;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{App, AppError, secret_sources};
+use crate::app::{App, AppError, DEAL_REGISTRATION, secret_sources};
 use crate::settings::{SecretSource, TenantSettings};
+use crate::store::StoreError;
 
 /// A settings file with everything it names, read where the person is: the service
 /// itself opens none of these files.
@@ -71,44 +72,45 @@ impl App {
         TenantSettings::parse(&toml)?;
         let id = settings.id();
         let now = self.clock().now_micros();
-        let created = self.store().create_tenant(&id, settings.display_name(), now).await?;
+        let created = match self.store().create_tenant(&id, now).await {
+            Ok(_) => true,
+            Err(StoreError::TenantExists(_)) => false,
+            Err(error) => return Err(error.into()),
+        };
         for (reference, bytes) in components {
             self.keep_component(&id, &reference, bytes)?;
         }
         let store = self.store().tenant(&id).await?;
         for (name, secret) in secrets {
-            store.put_secret(name, secret).await?;
+            store.put_secret(name, &secret).await?;
         }
         let version = store.save_settings(&toml, &apply.actor, now).await?;
         for lane in crate::app::LANES {
-            store.ensure_lane(lane, now).await?;
+            store.ensure_lane(lane, DEAL_REGISTRATION, now).await?;
         }
         // Records that waited for a setting or mapping are looked at again.
-        store.touch_keys(vec!["settings".into()]).await?;
+        store.touch_keys(vec!["settings".into()], now).await?;
         Ok(Applied { tenant: id.to_string(), created, version, warnings: warnings(&settings) })
     }
 
-    fn secrets<'a>(
+    fn secrets(
         &self,
         settings: &TenantSettings,
-        apply: &'a Apply,
-    ) -> Result<Vec<(&'static str, Vec<u8>)>, AppError> {
-        let _: &'a Apply = apply;
+        apply: &Apply,
+    ) -> Result<Vec<(&'static str, String)>, AppError> {
         let mut secrets = Vec::new();
         for (name, source) in secret_sources(settings) {
             let secret = match source {
-                SecretSource::File(path) => file(apply, path)?.to_vec(),
+                SecretSource::File(path) => String::from_utf8(file(apply, path)?.to_vec()).map_err(|_| {
+                    AppError::new(format!("the file {path} is no text, so it holds no secret"))
+                })?,
                 SecretSource::Env(variable) => apply
                     .env
                     .get(variable)
                     .ok_or_else(|| AppError::new(format!("the environment variable {variable} is not set")))?
-                    .clone()
-                    .into_bytes(),
+                    .clone(),
             };
-            let secret = match name {
-                "private_key" => secret,
-                _ => secret.trim_ascii().to_vec(),
-            };
+            let secret = secret.trim().to_owned();
             if secret.is_empty() {
                 return Err(AppError::new(format!("the secret {name} is empty")));
             }
@@ -148,7 +150,8 @@ fn warnings(settings: &TenantSettings) -> Vec<String> {
         && settings.mail.smtp.is_none()
         && settings.mail.folder.is_none()
     {
-        warnings.push("[mail] names no server and no folder: owners are not told of imported deals".to_owned());
+        warnings
+            .push("[mail] names no server and no folder: owners are not told of imported deals".to_owned());
     }
     warnings
 }

@@ -21,23 +21,24 @@ const DUE_MAX: usize = 10_000;
 /// Ids to read again: Opportunities whose contact roles changed, and records set
 /// aside whose dependency changed. One call for the roles; one more for Contacts
 /// where records set aside wait on one.
-pub(super) async fn due(pull: &Pull<'_>, ready: &Arc<Ready>, progress: &mut Progress) -> Result<Vec<SfId>, AppError> {
+pub(super) async fn due(
+    pull: &Pull<'_>,
+    ready: &Arc<Ready>,
+    progress: &mut Progress,
+) -> Result<Vec<SfId>, AppError> {
     let mut due: BTreeSet<SfId> = BTreeSet::new();
-    let roles = ready
-        .client
-        .changed_roles(progress.cursor.roles - OVERLAP_MICROS, pull.upper())
-        .await?;
-    progress.cursor.roles = progress.cursor.roles.max(roles.latest);
+    let roles = ready.client.changed_roles(progress.cursor.roles - OVERLAP_MICROS, pull.upper()).await?;
+    progress.cursor.roles = progress.cursor.roles.max(roles.max_stamp.unwrap_or(0));
     let watched = pull.store.asides_among(ready.org, roles.ids).await?;
     due.extend(watched);
     if pull.store.waits_on_salesforce(ready.org).await? {
         let since = progress.cursor.contacts - OVERLAP_MICROS;
         let contacts = ready.client.changed("Contact", since, pull.upper()).await?;
-        progress.cursor.contacts = progress.cursor.contacts.max(contacts.latest);
+        progress.cursor.contacts = progress.cursor.contacts.max(contacts.max_stamp.unwrap_or(0));
         let keys = contacts.ids.iter().map(|id| format!("sf:{id}")).collect();
-        pull.store.touch_keys(keys).await?;
+        pull.store.touch_keys(keys, pull.started).await?;
     }
-    due.extend(pull.store.due_asides(ready.org, DUE_MAX).await?);
+    due.extend(pull.store.due_asides(ready.org, pull.started, DUE_MAX).await?);
     due.retain(|id| !progress.seen.contains(id));
     Ok(due.into_iter().take(DUE_MAX).collect())
 }

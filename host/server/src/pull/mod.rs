@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use dealsync_core::ids::{RunId, SfId};
+use dealsync_core::link::{LinkState, RemoteObject};
 use dealsync_core::plan::is_mass_change;
 use dealsync_core::reason::{Code, Reason};
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use crate::app::{App, AppError};
 use crate::ready::Ready;
 use crate::run::{Counts, Kind, Report, Request, Watch};
 use crate::salesforce::{Client, Error, Page, PullQuery, Scope};
-use crate::store::{Lease, PageCommit, TenantStore};
+use crate::store::{Lease, PageCommit, RunEnd, RunState, TenantStore};
 
 /// How far an incremental run reads back behind its cursor: rows of long
 /// transactions appear with a stamp earlier than their commit (sync.md d4).
@@ -72,7 +73,9 @@ struct Progress {
     counts: Counts,
     pages: u64,
     seen: HashSet<SfId>,
-    created: u64,
+    /// Deals the lane has created up to now.
+    sequence: u64,
+    calls_before: u64,
     cursor: Cursor,
     resumed: bool,
 }
@@ -82,11 +85,22 @@ impl Pull<'_> {
     /// committed stays, and the next run takes up from there.
     pub async fn run(self, watch: &dyn Watch) -> Result<Report, AppError> {
         let ready = Arc::new(Ready::assemble(self.app, &self.store, &self.request).await?);
-        let calls_before = calls(&ready);
-        let mut progress = self.resume().await?;
+        let lane = self.store.lane(crate::app::PULL_LANE).await?;
+        let resume = self.resume_point(lane.resume.as_deref());
+        let mut progress = Progress {
+            counts: resume.as_ref().map(|resume| resume.counts.clone()).unwrap_or_default(),
+            cursor: lane.cursor.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+            sequence: lane.sequence,
+            calls_before: calls(&ready),
+            resumed: resume.is_some(),
+            ..Progress::default()
+        };
+        // Without a cursor there is nothing to go on from: everything is looked at.
         match self.request.kind {
-            Kind::Full => self.full(&ready, &mut progress, watch).await?,
-            Kind::Incremental => self.incremental(&ready, &mut progress, watch).await?,
+            Kind::Incremental if progress.cursor.opportunities > 0 => {
+                self.incremental(&ready, &mut progress, watch).await?;
+            }
+            _ => self.full(&ready, resume, &mut progress, watch).await?,
         }
         self.finish(&ready, &progress).await?;
         let lane = crate::app::PULL_LANE.to_owned();
@@ -98,31 +112,43 @@ impl Pull<'_> {
             dry_run: self.request.dry_run,
             counts: progress.counts,
             pages: progress.pages,
-            api_calls: calls(&ready).saturating_sub(calls_before),
+            api_calls: calls(&ready).saturating_sub(progress.calls_before),
             resumed: progress.resumed,
             duration_ms: ((self.app.clock().now_micros() - self.started) / 1_000).max(0) as u64,
         })
     }
 
-    async fn full(&self, ready: &Arc<Ready>, progress: &mut Progress, watch: &dyn Watch) -> Result<(), AppError> {
-        let after = self.resume_point().await?;
+    async fn full(
+        &self,
+        ready: &Arc<Ready>,
+        resume: Option<Resume>,
+        progress: &mut Progress,
+        watch: &dyn Watch,
+    ) -> Result<(), AppError> {
         let scope = Scope::Full {
-            after: after.as_ref().and_then(|resume| Some((resume.modstamp, resume.id.parse().ok()?))),
+            after: resume.as_ref().and_then(|resume| Some((resume.modstamp, resume.id.parse().ok()?))),
             created_since: since_micros(&self.request),
         };
         let query = self.query(ready)?.scoped(scope);
-        progress.resumed = after.is_some();
         let first = ready.client.pull_first(&query).await?;
-        self.brake_before(ready, &first, progress.resumed).await?;
+        let links = self.store.links(ready.org).await?;
+        if !progress.resumed && !self.request.confirmed && self.request.backfill.is_none() {
+            brake_before(&links, first.total)?;
+        }
         self.pages(ready, first, progress, watch).await?;
         if !progress.resumed && self.request.backfill.is_none() {
-            let plans = vanished::plans(self, ready, &progress.seen).await?;
+            let plans = vanished::plans(self, ready, links, &progress.seen).await?;
             self.write(ready, plans, progress, None).await?;
         }
         Ok(())
     }
 
-    async fn incremental(&self, ready: &Arc<Ready>, progress: &mut Progress, watch: &dyn Watch) -> Result<(), AppError> {
+    async fn incremental(
+        &self,
+        ready: &Arc<Ready>,
+        progress: &mut Progress,
+        watch: &dyn Watch,
+    ) -> Result<(), AppError> {
         let since = progress.cursor.opportunities - OVERLAP_MICROS;
         let query = self.query(ready)?.scoped(Scope::Changed { since, upper: self.upper() });
         let first = ready.client.pull_first(&query).await?;
@@ -174,8 +200,7 @@ impl Pull<'_> {
             as_of: self.started,
             seed: self.app.seed_of(&self.run),
         };
-        let sequence = self.lease.as_ref().map_or(0, |lease| lease.sequence) + progress.created;
-        let planned = page::work_out(&context, page, sequence).await?;
+        let planned = page::work_out(&context, page, progress.sequence).await?;
         self.write(ready, planned, progress, last).await?;
         progress.pages += 1;
         watch.page(&progress.counts, total);
@@ -194,13 +219,12 @@ impl Pull<'_> {
             progress.counts.add(plan);
             progress.cursor.opportunities = progress.cursor.opportunities.max(plan.modstamp);
         }
-        progress.created += planned.created;
         let Some(lease) = &self.lease else { return Ok(()) };
         let resume = last.filter(|_| self.request.kind == Kind::Full).map(|(modstamp, id)| Resume {
             modstamp,
             id: id.to_string(),
             counts: progress.counts.clone(),
-            since: self.request.backfill.as_ref().and_then(|backfill| backfill.since),
+            since: since_day(&self.request),
             started: self.started,
         });
         let commit = PageCommit {
@@ -209,24 +233,38 @@ impl Pull<'_> {
             now: self.app.clock().now_micros(),
             plans: planned.plans,
             waits: planned.waits,
-            counts: json(&progress.counts),
+            counts: progress.counts.clone(),
             cursor: None,
             resume: resume.as_ref().map(json),
             mail: self.request.mail(),
             keep_created: self.request.backfill.is_some(),
-            sequence_add: planned.created,
-            api_calls: calls(ready),
+            api_calls: calls(ready).saturating_sub(progress.calls_before),
         };
-        self.store.commit_page(lease, commit).await?;
+        let done = self.store.commit_page(lease, commit).await?;
+        progress.sequence = done.sequence;
         Ok(())
     }
 
     async fn finish(&self, ready: &Arc<Ready>, progress: &Progress) -> Result<(), AppError> {
         let Some(lease) = &self.lease else { return Ok(()) };
-        let cursor = json(&progress.cursor);
-        self.store.finish_pull(lease, self.run, cursor, self.app.clock().now_micros()).await?;
-        self.app.keep_connection(&self.store, &ready.settings, &ready.client).await?;
-        Ok(())
+        let opportunities = progress.cursor.opportunities;
+        let cursor = Cursor {
+            opportunities,
+            roles: progress.cursor.roles.max(opportunities),
+            contacts: progress.cursor.contacts.max(opportunities),
+        };
+        let end = RunEnd {
+            run: self.run,
+            state: RunState::Completed,
+            now: self.app.clock().now_micros(),
+            counts: progress.counts.clone(),
+            api_calls: calls(ready).saturating_sub(progress.calls_before),
+            cursor: Some(json(&cursor)),
+            next_due: None,
+            error: None,
+        };
+        self.store.finish_run(lease, end).await?;
+        self.app.keep_connection(&self.store, &ready.settings, &ready.client).await
     }
 
     fn query(&self, ready: &Ready) -> Result<PullQuery, AppError> {
@@ -239,34 +277,27 @@ impl Pull<'_> {
         self.started + DAY_MICROS
     }
 
-    async fn resume(&self) -> Result<Progress, AppError> {
-        let cursor = self.store.cursor(crate::app::PULL_LANE).await?;
-        let cursor = cursor.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let counts = self.resume_point().await?.map(|resume| resume.counts).unwrap_or_default();
-        Ok(Progress { cursor, counts, ..Progress::default() })
-    }
-
     /// Where a full run of the same kind was cut off, if that is not too long ago.
-    async fn resume_point(&self) -> Result<Option<Resume>, AppError> {
+    fn resume_point(&self, stored: Option<&str>) -> Option<Resume> {
         if self.request.kind != Kind::Full || self.lease.is_none() {
-            return Ok(None);
+            return None;
         }
-        let since = self.request.backfill.as_ref().and_then(|backfill| backfill.since);
-        let text = self.store.resume_point(crate::app::PULL_LANE).await?;
-        let resume: Option<Resume> = text.and_then(|text| serde_json::from_str(&text).ok());
-        let fresh = |resume: &Resume| resume.since == since && self.started - resume.started < RESUME_AGE_MAX;
-        Ok(resume.filter(fresh))
+        let resume: Resume = serde_json::from_str(stored?).ok()?;
+        let fresh = self.started - resume.started < RESUME_AGE_MAX;
+        (fresh && resume.since == since_day(&self.request)).then_some(resume)
     }
+}
 
-    /// Stops before anything is applied where far fewer records answer than are
-    /// linked: a permission was lost, or a flag cleared by mistake.
-    async fn brake_before(&self, ready: &Ready, first: &Page, resumed: bool) -> Result<(), AppError> {
-        if resumed || self.request.confirmed || self.request.backfill.is_some() {
-            return Ok(());
-        }
-        let links = self.store.linked_count(ready.org).await?;
-        mass_change(links.saturating_sub(first.total), links)
-    }
+/// Stops before anything is applied where far fewer records answer than are
+/// linked: a permission was lost, or a flag cleared by mistake.
+fn brake_before(links: &[(SfId, LinkState, RemoteObject)], answering: u64) -> Result<(), AppError> {
+    let linked = links.iter().filter(|link| is_followed(link)).count() as u64;
+    mass_change(linked.saturating_sub(answering), linked)
+}
+
+/// True for links whose record a full run is to find.
+fn is_followed((_, state, object): &(SfId, LinkState, RemoteObject)) -> bool {
+    *state == LinkState::Linked && *object == RemoteObject::Opportunity
 }
 
 /// The error of a run that is stopped by the mass-change brake.
@@ -306,9 +337,12 @@ fn calls(ready: &Ready) -> u64 {
     u64::from(ready.client.budget().counters().total())
 }
 
+fn since_day(request: &Request) -> Option<i32> {
+    request.backfill.as_ref()?.since
+}
+
 fn since_micros(request: &Request) -> Option<i64> {
-    let since = request.backfill.as_ref()?.since?;
-    Some(i64::from(since) * DAY_MICROS)
+    since_day(request).map(|day| i64::from(day) * DAY_MICROS)
 }
 
 /// Drops rows that this run has planned already: an overlapping or repeated page

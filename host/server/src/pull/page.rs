@@ -36,14 +36,10 @@ pub(super) struct PageContext {
 }
 
 /// Works one page out. Nothing is written; a dry run ends here.
-pub(super) async fn work_out(
-    context: &PageContext,
-    page: Page,
-    sequence: u64,
-) -> Result<Planned, AppError> {
+pub(super) async fn work_out(context: &PageContext, page: Page, sequence: u64) -> Result<Planned, AppError> {
     let ids: Vec<SfId> = page.rows.iter().map(|row| row.id).collect();
     let ready = &context.ready;
-    let mut stored = context.store.facts(ready.org, ids).await?;
+    let mut stored = context.store.facts(ready.org, &ids).await?;
     note_conversions(context, &page, &mut stored).await?;
     let is_new: Vec<bool> = stored.iter().map(|stored| stored.link.is_none()).collect();
     let asked = ask(context, page, is_new, sequence).await?;
@@ -59,7 +55,8 @@ pub(super) async fn work_out(
     }
     again_with_deals(context, &work, &mut stored, &mut plans, &mut shelves).await?;
     let waits = plans.iter().zip(&sources).map(|(plan, source)| waits_on(plan, source)).collect();
-    let created = plans.iter().filter(|plan| plan.outcome == dealsync_core::plan::Outcome::Created).count() as u64;
+    let created =
+        plans.iter().filter(|plan| plan.outcome == dealsync_core::plan::Outcome::Created).count() as u64;
     let fuel_used = asked.decided.used.iter().map(|usage| usage.fuel_used).sum();
     Ok(Planned { plans, waits, created, fuel_used })
 }
@@ -72,12 +69,8 @@ struct Asked {
 /// Asks the chain, on a thread that may compute.
 async fn ask(context: &PageContext, page: Page, is_new: Vec<bool>, sequence: u64) -> Result<Asked, AppError> {
     let ready = context.ready.clone();
-    let call = Context {
-        flow: crate::ready::FLOW.to_owned(),
-        as_of: context.as_of,
-        seed: context.seed,
-        sequence,
-    };
+    let call =
+        Context { flow: crate::ready::FLOW.to_owned(), as_of: context.as_of, seed: context.seed, sequence };
     let work = move || {
         let directory: Arc<dyn Directory> = ready.directory.clone();
         let decided = ready.chain.decide(&call, &page.batch, &is_new, &directory);
@@ -132,7 +125,7 @@ async fn again_with_deals(
         return Ok(());
     }
     let deals: Vec<DealId> = differing.iter().filter_map(|row| plans[*row].deal).collect();
-    let mut deals: HashMap<DealId, StoredDeal> = context.store.deals_for(deals).await?;
+    let mut deals: HashMap<DealId, StoredDeal> = context.store.deals_for(&deals).await?;
     for row in differing {
         stored[row].deal = plans[row].deal.and_then(|deal| deals.remove(&deal));
         plans[row] = work.plan(row, &stored[row], shelves);
@@ -155,9 +148,10 @@ async fn note_conversions(context: &PageContext, page: &Page, stored: &mut [Stor
     }
     let converted = context.ready.client.converted_leads(&new).await?;
     let leads: Vec<SfId> = converted.iter().map(|(lead, _)| *lead).collect();
-    let known = context.store.facts(context.ready.org, leads).await?;
+    let known = context.store.facts(context.ready.org, &leads).await?;
     for ((_, opportunity), lead) in converted.iter().zip(known) {
-        if let (Some(link), Some(row)) = (lead.link, page.rows.iter().position(|row| row.id == *opportunity)) {
+        if let (Some(link), Some(row)) = (lead.link, page.rows.iter().position(|row| row.id == *opportunity))
+        {
             stored[row].converted_from = Some(link);
         }
     }
@@ -178,16 +172,16 @@ async fn shelves(context: &PageContext, sources: &[Source], decided: &Decided) -
         let address = email.and_then(|ix| decided.draft.field(row, ix).as_text()).unwrap_or_default();
         keys.push(ShelfKey {
             owner: assignment.owner,
-            account_sf_id: *account,
+            account: *account,
             account_key: normal_name(name),
-            contact_sf_id: *contact,
+            contact: *contact,
             contact_key: normal_email(address),
         });
     }
     if keys.is_empty() {
         return Ok(Shelves::default());
     }
-    Ok(context.store.shelves(keys).await?)
+    Ok(context.store.shelves(context.ready.org, keys).await?)
 }
 
 fn source(row: &salesforce::OpportunityRow) -> Source {

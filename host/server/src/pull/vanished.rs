@@ -8,32 +8,36 @@ use dealsync_core::link::{LinkState, RemoteObject};
 use dealsync_core::plan::{Contacts, Source, Stored};
 
 use super::page::{PageContext, Planned};
-use super::{Pull, mass_change, page};
+use super::{Pull, is_followed, mass_change, page};
 use crate::app::AppError;
 use crate::ready::Ready;
 
 /// Plans for every linked record this run has not seen. Asks Salesforce for each of
 /// them by id, deleted ones included; one that is not even there was deleted for
 /// good or hidden, and counts as deleted. Stops where too many are gone at once.
-pub(super) async fn plans(pull: &Pull<'_>, ready: &Arc<Ready>, seen: &HashSet<SfId>) -> Result<Planned, AppError> {
-    let links = pull.store.links(ready.org).await?;
-    let linked = links.iter().filter(|(_, state, _)| *state == LinkState::Linked).count() as u64;
-    let missing: Vec<SfId> = links
-        .into_iter()
-        .filter(|(id, state, object)| {
-            *object == RemoteObject::Opportunity && *state == LinkState::Linked && !seen.contains(id)
-        })
-        .map(|(id, _, _)| id)
-        .collect();
+pub(super) async fn plans(
+    pull: &Pull<'_>,
+    ready: &Arc<Ready>,
+    links: Vec<(SfId, LinkState, RemoteObject)>,
+    seen: &HashSet<SfId>,
+) -> Result<Planned, AppError> {
+    let followed: Vec<SfId> = links.iter().filter(|link| is_followed(link)).map(|(id, _, _)| *id).collect();
+    let missing: Vec<SfId> = followed.iter().copied().filter(|id| !seen.contains(id)).collect();
     let mut planned = Planned { plans: Vec::new(), waits: Vec::new(), created: 0, fuel_used: 0 };
     if missing.is_empty() {
         return Ok(planned);
     }
     if !pull.request.confirmed {
-        mass_change(missing.len() as u64, linked)?;
+        mass_change(missing.len() as u64, followed.len() as u64)?;
     }
     let query = pull.query(ready)?;
-    let context = PageContext { app: pull.app.clone(), ready: ready.clone(), store: pull.store.clone(), as_of: pull.started, seed: 0 };
+    let context = PageContext {
+        app: pull.app.clone(),
+        ready: ready.clone(),
+        store: pull.store.clone(),
+        as_of: pull.started,
+        seed: 0,
+    };
     for ids in missing.chunks(super::changes::BY_ID_CHUNK) {
         let mut gone: HashSet<SfId> = ids.iter().copied().collect();
         for mut page in ready.client.by_ids(&query, ids).await? {
@@ -44,7 +48,7 @@ pub(super) async fn plans(pull: &Pull<'_>, ready: &Arc<Ready>, seen: &HashSet<Sf
             merge(&mut planned, page::work_out(&context, page, 0).await?);
         }
         let gone: Vec<SfId> = ids.iter().copied().filter(|id| gone.contains(id)).collect();
-        let stored = pull.store.facts(ready.org, gone.clone()).await?;
+        let stored = pull.store.facts(ready.org, &gone).await?;
         for (id, stored) in gone.into_iter().zip(stored) {
             planned.plans.push(deleted(id, &stored));
             planned.waits.push(Vec::new());

@@ -34,6 +34,19 @@ pub struct Page {
     pub(super) plan: Arc<Plan>,
 }
 
+impl Page {
+    /// Keeps the rows that are marked, in order; `keep` has one mark per row.
+    pub fn retain(&mut self, keep: &[bool]) {
+        let mut batch = self.batch.slice(0, 0);
+        for (row, _) in keep.iter().enumerate().filter(|(_, keep)| **keep) {
+            batch.append(&self.batch.slice(row, row + 1));
+        }
+        self.batch = batch;
+        let mut marks = keep.iter();
+        self.rows.retain(|_| marks.next().copied().unwrap_or(true));
+    }
+}
+
 /// The way to the next page. Good for two days at most, and for one session's org.
 #[derive(Debug, Clone)]
 pub struct Next {

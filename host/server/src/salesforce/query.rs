@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use dealsync_core::ids::SfId;
 use dealsync_core::schema::{FieldDef, FieldIx, FieldKind, Schema};
 
 use super::soql::{is_api_name, stamp_literal};
@@ -44,8 +45,8 @@ pub struct BadColumn {
 pub enum Scope {
     /// Every row with the import flag. Both limits are microseconds since 1970.
     Full {
-        /// Go on from this stamp, for a run that was cut off.
-        modified_since: Option<i64>,
+        /// Go on behind this stamp and id, for a run that was cut off.
+        after: Option<(i64, SfId)>,
         /// Only rows created since then, for a backfill.
         created_since: Option<i64>,
     },
@@ -177,7 +178,7 @@ impl PullQuery {
             sync_flag: fields.sync_flag.clone(),
             import_flag: fields.import_flag.clone(),
         };
-        let scope = Scope::Full { modified_since: None, created_since: None };
+        let scope = Scope::Full { after: None, created_since: None };
         Ok(Self { plan: Arc::new(plan), scope })
     }
 
@@ -211,10 +212,13 @@ impl PullQuery {
     fn condition(&self) -> String {
         let Plan { sync_flag, import_flag, .. } = &*self.plan;
         match self.scope {
-            Scope::Full { modified_since, created_since } => {
+            Scope::Full { after, created_since } => {
                 let mut condition = format!("{import_flag} = true");
-                if let Some(since) = modified_since {
-                    condition.push_str(&format!(" AND SystemModstamp >= {}", stamp_literal(since)));
+                if let Some((stamp, id)) = after {
+                    let stamp = stamp_literal(stamp);
+                    condition.push_str(&format!(
+                        " AND (SystemModstamp > {stamp} OR (SystemModstamp = {stamp} AND Id > '{id}'))"
+                    ));
                 }
                 if let Some(since) = created_since {
                     condition.push_str(&format!(" AND CreatedDate >= {}", stamp_literal(since)));

@@ -104,7 +104,9 @@ impl Mapping {
             return Err(SettingsError::new(format!("the mapping of {to:?} needs either from or value")));
         }
         if self.unmapped == Some(Unmapped::Default) && self.default.is_none() {
-            return Err(SettingsError::new(format!("the mapping of {to:?} says unmapped = \"default\" without a default")));
+            return Err(SettingsError::new(format!(
+                "the mapping of {to:?} says unmapped = \"default\" without a default"
+            )));
         }
         Ok(())
     }

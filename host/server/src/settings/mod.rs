@@ -345,12 +345,15 @@ impl TenantSettings {
                 .hint("the import needs the Salesforce connection to be set up first"));
         }
         if deal.import_flag.is_none() {
-            return Err(SettingsError::new("FLAG_FIELD_UNSET: import is on, but no import-flag field is chosen")
-                .hint("set import_flag in [deal_registration] to a checkbox of the Opportunity"));
+            return Err(SettingsError::new(
+                "FLAG_FIELD_UNSET: import is on, but no import-flag field is chosen",
+            )
+            .hint("set import_flag in [deal_registration] to a checkbox of the Opportunity"));
         }
         if deal.partner_email.is_none() {
-            return Err(SettingsError::new("import is on, but partner_email names no field")
-                .hint("set partner_email in [deal_registration] to an Email or Text field of the Opportunity"));
+            return Err(SettingsError::new("import is on, but partner_email names no field").hint(
+                "set partner_email in [deal_registration] to an Email or Text field of the Opportunity",
+            ));
         }
         let module = self.distributor_module.enabled;
         if !module && (deal.distributor_email.is_some()) {
@@ -377,12 +380,16 @@ impl TenantSettings {
             return Err(SettingsError::new(format!("{:?} is no API version", connection.api_version))
                 .hint("write it as \"62.0\""));
         }
-        if connection.currency.len() != 3 || !connection.currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        if connection.currency.len() != 3
+            || !connection.currency.bytes().all(|byte| byte.is_ascii_uppercase())
+        {
             return Err(SettingsError::new(format!("{:?} is no currency", connection.currency))
                 .hint("write its ISO code, such as \"EUR\""));
         }
         if connection.daily_api_calls.is_some_and(|calls| calls <= connection.manual_reserve) {
-            return Err(SettingsError::new("manual_reserve leaves nothing of daily_api_calls for scheduled runs"));
+            return Err(SettingsError::new(
+                "manual_reserve leaves nothing of daily_api_calls for scheduled runs",
+            ));
         }
         Ok(())
     }
@@ -423,9 +430,10 @@ impl TenantSettings {
     /// The deal fields of this tenant: the shipped ones and its own.
     pub fn deal_schema(&self) -> dealsync_core::schema::Schema {
         dealsync_core::deal::deal_schema(self.deal_fields.iter().map(|field| {
-            let mut def = FieldDef::new(&field.name, field.label.as_deref().unwrap_or(&field.name), field.kind.0)
-                .scale(field.scale)
-                .choices(field.choices.iter().map(String::as_str));
+            let mut def =
+                FieldDef::new(&field.name, field.label.as_deref().unwrap_or(&field.name), field.kind.0)
+                    .scale(field.scale)
+                    .choices(field.choices.iter().map(String::as_str));
             def.required = field.required;
             def.max_length = field.max_length;
             def
@@ -461,8 +469,9 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_answered_with_the_one_that_was_meant() {
-        let error = TenantSettings::parse("[tenant]\nid = \"acme\"\n[deal_registration]\nimprt_flag = \"X__c\"\n")
-            .unwrap_err();
+        let error =
+            TenantSettings::parse("[tenant]\nid = \"acme\"\n[deal_registration]\nimprt_flag = \"X__c\"\n")
+                .unwrap_err();
         assert!(error.message.starts_with("line 4, column 1: unknown field `imprt_flag`"), "{error}");
         assert_eq!(error.hints, ["did you mean `import_flag`?"]);
     }
@@ -470,7 +479,8 @@ mod tests {
     #[test]
     fn import_without_connection_or_flag_is_refused() {
         let error =
-            TenantSettings::parse(&format!("{MINIMAL}[deal_registration]\npull_opportunities = true\n")).unwrap_err();
+            TenantSettings::parse(&format!("{MINIMAL}[deal_registration]\npull_opportunities = true\n"))
+                .unwrap_err();
         assert!(error.message.contains("no [connection]"), "{error}");
         let connection = "[connection]\ngrant = \"client-credentials\"\nclient_id = \"x\"\nclient_secret = { env = \"S\" }\n";
         let error = TenantSettings::parse(&format!(
@@ -482,8 +492,9 @@ mod tests {
 
     #[test]
     fn a_mapping_to_an_unknown_deal_field_is_refused() {
-        let error = TenantSettings::parse(&format!("{MINIMAL}[[mapping]]\nto = \"ammount\"\nfrom = \"Amount\"\n"))
-            .unwrap_err();
+        let error =
+            TenantSettings::parse(&format!("{MINIMAL}[[mapping]]\nto = \"ammount\"\nfrom = \"Amount\"\n"))
+                .unwrap_err();
         assert!(error.message.contains("did you mean \"amount\"?"), "{error}");
     }
 

@@ -119,7 +119,7 @@ async fn many_ids_are_asked_for_in_as_few_calls_as_the_address_allows() {
 async fn a_pull_can_be_counted_first() {
     let world = World::new();
     world.answer(200, r#"{"totalSize":50000,"done":true,"records":[]}"#);
-    let backfill = query().scoped(Scope::Full { modified_since: None, created_since: Some(0) });
+    let backfill = query().scoped(Scope::Full { after: None, created_since: Some(0) });
     assert_eq!(world.client.count(&backfill).await, Ok(50_000));
     let target = world.script().seen[0].target.clone();
     assert!(target.ends_with(

@@ -240,3 +240,50 @@ async fn settings_that_cannot_work_are_refused_before_any_call() {
         assert!(client.is_err(), "{login_url} {version}");
     }
 }
+
+/// A network that fails every call but the login.
+#[derive(Debug)]
+struct Broken {
+    error: TransportError,
+    calls: std::sync::atomic::AtomicUsize,
+}
+
+impl Transport for Broken {
+    fn send(&self, request: Request) -> super::super::transport::Exchange<'_> {
+        if request.url.path() == "/services/oauth2/token" {
+            let body = token(1, None).into_bytes();
+            let headers = axum::http::HeaderMap::new();
+            return Box::pin(std::future::ready(Ok(Response { status: 200, headers, body })));
+        }
+        self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Box::pin(std::future::ready(Err(self.error.clone())))
+    }
+}
+
+#[tokio::test]
+async fn a_broken_connection_repeats_reads_but_a_create_only_if_nothing_was_sent() {
+    for (error, reads, creates) in [
+        (TransportError::NotConnected("refused".to_owned()), 5, 5),
+        (TransportError::Broken("reset".to_owned()), 5, 1),
+        (TransportError::TimedOut, 5, 1),
+    ] {
+        for (replay, want) in [(Replay::Harmless, reads), (Replay::OnlyUnsent, creates)] {
+            let broken = std::sync::Arc::new(Broken {
+                error: error.clone(),
+                calls: std::sync::atomic::AtomicUsize::new(0),
+            });
+            let secrets = Secrets { client_secret: Some(Secret::new("x")), ..Secrets::default() };
+            let clock = std::sync::Arc::new(crate::clock::ManualClock::skipping(NOON_MICROS));
+            let budget = std::sync::Arc::new(Budget::new(None, 0));
+            let client =
+                Client::new(settings(Grant::ClientCredentials), secrets, broken.clone(), clock, budget, 1)
+                    .expect("usable settings");
+            let mut call = Call::read_by_post("create", client.data_path("sobjects/Lead"), Vec::new());
+            call.replay = replay;
+            let failed = client.execute(&call, |_| Ok(())).await.expect_err("no network");
+            assert_eq!(failed.disposition(), Disposition::RetryLater);
+            let calls = broken.calls.load(std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(calls, want, "{error}, {replay:?}");
+        }
+    }
+}
