@@ -185,7 +185,7 @@ fn check_cell(org: &Org, field: &Field, cell: &Cell) -> Result<(), ApiError> {
     let name = &field.name;
     match cell {
         Cell::Null if !field.nillable && !field.defaulted_on_create && field.kind != Kind::Boolean => {
-            Err(required(&[name.clone()]))
+            Err(required(std::slice::from_ref(name)))
         }
         Cell::Text(text) => {
             if field.length > 0 && text.chars().count() > field.length as usize {

@@ -20,7 +20,8 @@ pub(crate) fn versions(shared: &Shared) -> Reply {
         .map(|version| {
             // v64 is Summer '25, and three come a year.
             let since = i64::from(version) - 64 + 2;
-            let label = format!("{} '{:02}", seasons[since.rem_euclid(3) as usize], 25 + since.div_euclid(3) + i64::from(since.rem_euclid(3) == 0 && since != 2) );
+            let season = seasons[since.rem_euclid(3) as usize];
+            let label = format!("{season} '{:02}", 25 + since.div_euclid(3));
             json!({"label": label, "url": format!("/services/data/v{version}.0"), "version": format!("{version}.0")})
         })
         .collect();
