@@ -158,6 +158,36 @@ async fn assertions_are_looked_at() {
 }
 
 #[tokio::test]
+async fn an_assertion_must_be_signed_by_the_apps_key_when_it_has_one() {
+    use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+    use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    let random = aws_lc_rs::rand::SystemRandom::new();
+    let [own, other] = [(); 2].map(|()| RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap());
+    let der: PublicKeyX509Der<'_> = own.public_key().as_der().unwrap();
+    let pem =
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der.as_ref()));
+    let org = format!(
+        "[[apps]]\nclient_id = \"sim-client\"\nclient_secret = \"sim-secret\"\npublic_key = \"\"\"\n{pem}\"\"\"\n"
+    );
+    let world = World::new(&org).await;
+    for (key, status) in [(&own, 200), (&other, 400)] {
+        let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let claims = json!({"iss": "sim-client", "sub": "admin@sim.example.com",
+                            "aud": "https://test.salesforce.com", "exp": 99_999_999_999u64});
+        let signed = format!("{}.{}", part(json!({"alg": "RS256"})), part(claims));
+        let mut signature = vec![0; key.public_modulus_len()];
+        key.sign(&RSA_PKCS1_SHA256, &random, signed.as_bytes(), &mut signature).unwrap();
+        let form = format!(
+            "grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&assertion={signed}.{}",
+            URL_SAFE_NO_PAD.encode(signature)
+        );
+        assert_eq!(world.token(&form).await.status, status);
+    }
+}
+
+#[tokio::test]
 async fn pages_follow_their_locator_and_serve_every_row_once() {
     let world = World::new("page_size = 3").await;
     for at in 0..8 {
