@@ -68,7 +68,8 @@ CREATE TABLE account (
     name_key   TEXT,
     created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX account_sf_id ON account (owner, sf_id, org);
+-- Salesforce ids first: they come in order, so new ones fall side by side.
+CREATE UNIQUE INDEX account_sf_id ON account (sf_id, owner, org);
 CREATE INDEX account_unlinked ON account (owner, name_key) WHERE sf_id IS NULL;
 
 CREATE TABLE contact (
@@ -83,7 +84,7 @@ CREATE TABLE contact (
     email_key  TEXT,
     created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX contact_sf_id ON contact (owner, sf_id, org);
+CREATE UNIQUE INDEX contact_sf_id ON contact (sf_id, owner, org);
 CREATE INDEX contact_unlinked ON contact (owner, email_key) WHERE sf_id IS NULL;
 
 CREATE TABLE deal (
