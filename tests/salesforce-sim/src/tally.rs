@@ -19,11 +19,11 @@ pub struct Tally {
     pub rows: BTreeMap<String, u64>,
     /// Faults fired, per kind.
     pub faults: BTreeMap<String, u64>,
-    /// The query texts of late, newest last, at most [`QUERIES_MAX`].
+    /// The query texts of late, newest last, at most 50.
     pub queries: Vec<String>,
 }
 
-pub const QUERIES_MAX: usize = 50;
+const QUERIES_MAX: usize = 50;
 
 impl Tally {
     pub fn kind(&self, kind: &str) -> u64 {
