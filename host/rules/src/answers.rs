@@ -104,7 +104,15 @@ impl<'a> Taking<'a> {
         rows: &'a [usize],
         causes: &'a [Cause],
         sources: &'a mut Sources,
+        mut about: impl Iterator<Item = u32>,
     ) -> Result<Self, Failure> {
+        // Before anything takes effect: what fails the call must leave no trace.
+        if let Some(row) = about.find(|row| *row as usize >= rows.len()) {
+            return Err(Failure::contract(format!(
+                "its answer is about row {row}; it was given {} rows",
+                rows.len()
+            )));
+        }
         let allowed = member.component.limits().causes_max;
         if causes.len() > allowed {
             return Err(Failure::contract(format!(
@@ -124,10 +132,8 @@ impl<'a> Taking<'a> {
     }
 
     /// The row of the pass that a row of the answer means.
-    fn row(&self, row: u32) -> Result<usize, Failure> {
-        self.rows.get(row as usize).copied().ok_or_else(|| {
-            Failure::contract(format!("its answer is about row {row}; it was given {} rows", self.rows.len()))
-        })
+    fn row(&self, row: u32) -> usize {
+        self.rows[row as usize]
     }
 
     fn cause(&mut self, cause: u16) -> Result<u16, String> {
@@ -211,12 +217,14 @@ pub(crate) fn take_mapped(
     answer: mapping::Mapped,
     sources: &mut Sources,
 ) -> Result<Vec<Culprit>, Failure> {
-    let mut taking = Taking::new(member, rows, &answer.causes, sources)?;
+    let about = answer.edits.iter().map(|edit| edit.row);
+    let about = about.chain(answer.refusals.iter().map(|refusal| refusal.row));
+    let mut taking = Taking::new(member, rows, &answer.causes, sources, about)?;
     let width = pass.draft.columns().len();
     let mut written = vec![false; rows.len() * width];
     let mut joined = String::new();
     for edit in &answer.edits {
-        let row = taking.row(edit.row)?;
+        let row = taking.row(edit.row);
         let outcome = (|| {
             taking.count(edit.row)?;
             let column = member.draft_column(edit.field).ok_or_else(|| {
@@ -235,7 +243,7 @@ pub(crate) fn take_mapped(
         taking.note(edit.row, outcome);
     }
     for refusal in answer.refusals {
-        let row = taking.row(refusal.row)?;
+        let row = taking.row(refusal.row);
         let words = (refusal.code, refusal.message, refusal.fix);
         let outcome = taking.count(refusal.row).and_then(|()| {
             let finding = taking.finding(Severity::Error, None, words, refusal.cause)?;
@@ -300,9 +308,10 @@ pub(crate) fn take_findings(
     answer: validation::Findings,
     sources: &mut Sources,
 ) -> Result<Vec<Culprit>, Failure> {
-    let mut taking = Taking::new(member, rows, &answer.causes, sources)?;
+    let about = answer.items.iter().map(|item| item.row);
+    let mut taking = Taking::new(member, rows, &answer.causes, sources, about)?;
     for item in answer.items {
-        let row = taking.row(item.row)?;
+        let row = taking.row(item.row);
         let severity = match item.severity {
             validation::Severity::Info => Severity::Info,
             validation::Severity::Warning => Severity::Warning,
@@ -333,10 +342,11 @@ pub(crate) fn take_decisions(
     answer: ownership::Decisions,
     sources: &mut Sources,
 ) -> Result<Vec<Culprit>, Failure> {
-    let mut taking = Taking::new(member, rows, &answer.causes, sources)?;
+    let about = answer.items.iter().map(|item| item.row);
+    let mut taking = Taking::new(member, rows, &answer.causes, sources, about)?;
     let mut decided = vec![false; rows.len()];
     for item in answer.items {
-        let row = taking.row(item.row)?;
+        let row = taking.row(item.row);
         let outcome = (|| {
             taking.count(item.row)?;
             if std::mem::replace(&mut decided[item.row as usize], true) {

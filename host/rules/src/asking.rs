@@ -33,6 +33,10 @@ enum Answer {
     Decisions(ownership::Decisions),
 }
 
+/// Calls about one batch that the clock may stop before the search for the rows
+/// at fault is given up: enough to halve 200 rows down to one.
+const CLOCK_STOPS_MAX: usize = 12;
+
 /// Log lines kept of one decision, all components together.
 const LOG_LINES_MAX: usize = 200;
 
@@ -119,7 +123,11 @@ impl<'a> Asking<'a> {
         let members = self.chain.members.len();
         let limits = self.chain.members.iter().map(|member| member.component.limits());
         let fuel = limits.map(|limits| limits.fuel(rows).saturating_mul(limits.isolation_batches_max));
-        Budget { runs_left: 2 * rows + 30 * members, fuel_left: fuel.max().unwrap_or(0) }
+        Budget {
+            runs_left: 2 * rows + 30 * members,
+            fuel_left: fuel.max().unwrap_or(0),
+            stops_left: CLOCK_STOPS_MAX,
+        }
     }
 
     fn all_stages(

@@ -10,11 +10,13 @@ use crate::fault::Failure;
 pub(crate) struct Budget {
     pub runs_left: usize,
     pub fuel_left: u64,
+    /// Calls that the clock may stop.
+    pub stops_left: usize,
 }
 
 impl Budget {
     fn is_spent(&self) -> bool {
-        self.runs_left == 0 || self.fuel_left == 0
+        self.runs_left == 0 || self.fuel_left == 0 || self.stops_left == 0
     }
 
     pub fn charge_run(&mut self) {
@@ -50,6 +52,7 @@ pub(crate) fn isolate(rows: &[usize], budget: &mut Budget, call: &mut Call<'_>) 
         // The wall clock also strikes where the machine is busy: ask again before
         // blaming anyone.
         if matches!(&outcome, Err(failure) if failure.kind == FaultKind::WallClockExceeded) {
+            budget.stops_left = budget.stops_left.saturating_sub(1);
             outcome = call(rows, budget);
         }
         match outcome {
@@ -80,7 +83,7 @@ mod tests {
 
     fn run(rows: usize, runs: usize, bad: impl Fn(&[usize]) -> bool) -> (Vec<usize>, usize) {
         let rows: Vec<usize> = (0..rows).collect();
-        let mut budget = Budget { runs_left: runs, fuel_left: u64::MAX };
+        let mut budget = Budget { runs_left: runs, fuel_left: u64::MAX, stops_left: 9 };
         let mut calls = 0;
         let culprits = isolate(&rows, &mut budget, &mut |rows, budget| {
             calls += 1;
@@ -113,7 +116,7 @@ mod tests {
     #[test]
     fn a_call_cut_off_by_the_clock_is_asked_again_first() {
         let mut first = true;
-        let mut budget = Budget { runs_left: 10, fuel_left: u64::MAX };
+        let mut budget = Budget { runs_left: 10, fuel_left: u64::MAX, stops_left: 9 };
         let culprits = isolate(&[0], &mut budget, &mut |_, _| match std::mem::take(&mut first) {
             true => Err(Failure::new(FaultKind::WallClockExceeded, "slow")),
             false => Ok(Vec::new()),

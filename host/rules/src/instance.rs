@@ -269,7 +269,7 @@ impl State {
 }
 
 /// Users answering to one key that a rule gets to see.
-const USERS_PER_KEY_MAX: usize = 200;
+const USERS_PER_KEY_MAX: usize = people::BY_DOMAIN_MAX;
 /// Close matches of one address.
 const CLOSE_MATCHES_MAX: usize = 3;
 
@@ -310,9 +310,7 @@ impl directory::Host for State {
     }
 
     fn by_domain(&mut self, domains: Vec<String>) -> wasmtime::Result<Vec<Vec<directory::User>>> {
-        self.look_up(domains, |directory, key| {
-            directory.by_domain(key).into_iter().take(people::BY_DOMAIN_MAX).collect()
-        })
+        self.look_up(domains, |directory, key| directory.by_domain(key))
     }
 
     fn by_organisation(&mut self, names: Vec<String>) -> wasmtime::Result<Vec<Vec<directory::User>>> {
