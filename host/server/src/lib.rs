@@ -3,18 +3,24 @@
 //! and a tenant's rules are asked by `dealsync-rules`.
 
 pub mod app;
+pub mod cli;
 pub mod clock;
 mod connect;
+pub mod control;
 pub mod doctor;
 mod failure;
 pub mod hints;
 mod ids;
+pub mod mail;
+pub mod notify;
 mod pull;
 mod ready;
 pub mod run;
 pub mod salesforce;
 pub mod sandbox;
+pub mod scheduler;
 pub mod secrets;
 pub mod settings;
 pub mod store;
+pub mod telemetry;
 pub mod tenants;

@@ -190,26 +190,29 @@ pub fn to_other(id: &str, recipient: &str, news: &DealNews, portal: &Portal, wri
     }
 }
 
-/// One mail about many deals of one owner, for a backfill (S2).
+/// One mail about many deals of one owner, for a backfill (S2). `total` counts
+/// also those that `news` leaves out.
 pub fn digest(
     id: &str,
-    to: &str,
-    to_name: &str,
+    owner: (&str, &str),
     news: &[DealNews],
+    total: u64,
     portal: &Portal,
     written_at: i64,
 ) -> Letter {
-    let count = match news.len() {
+    let (to, to_name) = owner;
+    let count = match total {
         1 => "1 deal was".to_owned(),
         n => format!("{n} deals were"),
     };
     let mut body = greeting(to_name);
     body.push_str(&format!("{count} imported from Salesforce. You are the owner.\n\n"));
-    for one in news.iter().take(DIGEST_DEALS_MAX) {
+    let shown = &news[..news.len().min(DIGEST_DEALS_MAX)];
+    for one in shown {
         push_deal(&mut body, one, portal);
         body.push('\n');
     }
-    if let Some(more) = news.len().checked_sub(DIGEST_DEALS_MAX).filter(|more| *more > 0) {
+    if let Some(more) = total.checked_sub(shown.len() as u64).filter(|more| *more > 0) {
         body.push_str(&format!("  and {more} more; the portal lists them all.\n\n"));
     }
     sign(&mut body, portal);

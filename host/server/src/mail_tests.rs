@@ -103,7 +103,7 @@ async fn no_name_begins_a_header_of_its_own() {
 #[test]
 fn a_digest_lists_what_it_can_and_counts_the_rest() {
     let many = vec![news(); DIGEST_DEALS_MAX + 2];
-    let letter = digest("d", "dana@acme.example", "Dana Reed", &many, &portal(), 0);
+    let letter = digest("d", ("dana@acme.example", "Dana Reed"), &many, 502, &portal(), 0);
     assert_eq!(letter.subject, "502 deals were imported from Salesforce");
     assert_eq!(letter.body.matches("Globex").count(), DIGEST_DEALS_MAX);
     assert!(letter.body.contains("and 2 more"));

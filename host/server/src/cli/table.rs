@@ -112,6 +112,23 @@ pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// The text as lines of at most [`TABLE_WIDTH`] characters, each indented.
+pub fn wrap(text: &str, indent: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = " ".repeat(indent);
+    for word in one_line(text).split_whitespace() {
+        let begun = line.len() > indent;
+        if begun && line.chars().count() + 1 + word.chars().count() > TABLE_WIDTH {
+            lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
+        } else if begun {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
 /// `2026-11-22 02:14`, or a dash.
 pub fn minute(micros: Option<i64>) -> String {
     match micros {
