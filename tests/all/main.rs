@@ -1,4 +1,5 @@
 //! The one integration binary: each file here is a chapter about behaviour.
 //! `tests/BEHAVIOURS.md` says which test proves what.
 
+mod import;
 mod tidy;

@@ -1,1 +1,10 @@
-//! kit
+//! A whole world in one process: a Salesforce org, the service on a folder of its
+//! own, users, and the clocks of both. A test says what is in the org, lets time or
+//! a person act, and looks at what became of it.
+
+mod opportunity;
+mod snapshot;
+mod world;
+
+pub use opportunity::{Opportunity, opportunity};
+pub use world::{ACME, Person, World, distributor, hours, minutes, partner};

@@ -47,11 +47,22 @@ pub fn deal_schema(custom: impl IntoIterator<Item = FieldDef>) -> Schema {
 /// absent cells are left out. The same values give the same text, so two rows are
 /// equal exactly when their texts are.
 pub fn encode_row(schema: &Schema, batch: &Batch, row: usize, out: &mut String) {
+    encode_columns(schema, batch, row, |_| true, out);
+}
+
+/// As [`encode_row`], of those columns only that `keep` takes, by their position.
+pub fn encode_columns(
+    schema: &Schema,
+    batch: &Batch,
+    row: usize,
+    keep: impl Fn(usize) -> bool,
+    out: &mut String,
+) {
     out.push('{');
     let mut first = true;
     for (at, field) in batch.columns().iter().enumerate() {
         let cell = batch.cell(row, at);
-        if cell.is_blank() {
+        if cell.is_blank() || !keep(at) {
             continue;
         }
         let Some(def) = schema.field(*field) else { continue };

@@ -18,4 +18,5 @@ pub mod plan;
 pub mod reason;
 pub mod schedule;
 pub mod schema;
+mod update;
 pub mod value;

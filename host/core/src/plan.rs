@@ -5,16 +5,17 @@
 use serde_json::Value;
 
 use crate::answers::{FaultKind, OnNull, RowAnswer, Severity};
-use crate::deal::{self, Values, decode_row, encode_row, show};
+use crate::deal::{self, decode_row, encode_columns, encode_row};
 use crate::ids::{AccountId, ContactId, DealId, SfId, UserId};
 use crate::link::{Link, LinkState};
 use crate::matching::{Match, Shelves, normal_name};
-use crate::merge::{FieldPolicy, Merged, Sides, three_way};
+use crate::merge::FieldPolicy;
 use crate::owner::{CheckedOwner, check_owner};
 use crate::people::{UserStatus, normal_email};
 use crate::reason::{Code, Level, Reason};
-use crate::schema::{FieldIx, Schema};
-use crate::value::date_text;
+use crate::schema::{FieldIx, FieldKind, Schema};
+use crate::update::{Merge, to_text};
+use crate::value::{Cell, date_text};
 
 pub use crate::facts::{AsideKind, Contacts, Facts, FreshIds, Policy, SetAside, Source, Stored, StoredDeal};
 
@@ -55,8 +56,10 @@ pub struct NewDeal {
     pub contact_first_name: String,
     pub contact_last_name: String,
     pub contact_email: String,
-    /// The deal's values; also the base, in portal fields.
+    /// The deal's values.
     pub fields: String,
+    /// Those of them that later runs keep in step: the base, in portal fields.
+    pub base: String,
     /// The base in Salesforce fields.
     pub base_source: String,
 }
@@ -265,7 +268,34 @@ impl Draft<'_> {
         }
     }
 
-    /// Required values, whatever the rules said (S17).
+    /// Values that do not fit their field, whatever rule drafted them: text that is
+    /// too long, and numbers with more digits than the field holds.
+    fn fitting(&self, reasons: &mut Vec<Reason>) {
+        let Facts { draft, row, target_schema, .. } = self.facts;
+        for (column, ix) in draft.columns().iter().enumerate() {
+            let Some(def) = target_schema.field(*ix) else { continue };
+            let reason = match draft.cell(*row, column) {
+                Cell::Number(value) if def.kind == FieldKind::Decimal => {
+                    let values = [("value", &*value.to_string()), ("field", &def.label)];
+                    Reason::new(Code::NumberOutOfRange, &values)
+                }
+                Cell::Text(text) => {
+                    let Some(max) = def.max_length.filter(|max| text.len() > *max as usize) else { continue };
+                    let count = text.chars().count();
+                    if count <= max as usize {
+                        continue;
+                    }
+                    let (max, count) = (max.to_string(), count.to_string());
+                    Reason::new(Code::StringTooLong, &[("field", &def.label), ("max", &max), ("n", &count)])
+                }
+                _ => continue,
+            };
+            reasons.push(reason.field(&def.name));
+        }
+    }
+
+    /// Required values, whatever the rules said (S17); of a linked record those that
+    /// are kept in step.
     fn required(&self, reasons: &mut Vec<Reason>) {
         if reasons.iter().any(Reason::is_error) {
             return;
@@ -273,6 +303,9 @@ impl Draft<'_> {
         for (ix, field) in self.facts.target_schema.fields().iter().enumerate() {
             let ix = FieldIx(ix as u16);
             if !field.required || !self.facts.draft.field(self.facts.row, ix).is_blank() {
+                continue;
+            }
+            if self.facts.stored.link.is_some() && !self.is_kept_in_step(ix) {
                 continue;
             }
             let reason = match field.name.as_str() {
@@ -283,6 +316,11 @@ impl Draft<'_> {
             };
             reasons.push(reason.field(&field.name));
         }
+    }
+
+    fn is_kept_in_step(&self, ix: FieldIx) -> bool {
+        let Some(column) = self.facts.draft.column(ix) else { return false };
+        self.facts.policy.fields.get(column).is_some_and(|field| field.on_update)
     }
 
     fn new_record(&self, shelves: &mut Shelves) -> Plan {
@@ -301,6 +339,7 @@ impl Draft<'_> {
             reasons.push(Reason::new(Code::PartnerEmailBlank, &[("label", &policy.partner_email)]));
         }
         self.required(&mut reasons);
+        self.fitting(&mut reasons);
         if has_error(&reasons) {
             return self.aside(AsideKind::Parked, reasons);
         }
@@ -356,6 +395,7 @@ impl Draft<'_> {
             contact_last_name: self.text(deal::CONTACT_LAST_NAME),
             contact_email,
             fields: self.encoded(),
+            base: self.encoded_base(),
             base_source: self.encoded_source(),
         };
         let notify = Intent::NotifyImported { deal: fresh.deal, owner: owner.id() };
@@ -381,7 +421,7 @@ impl Draft<'_> {
     }
 
     fn linked(&self, link: &Link) -> Plan {
-        let theirs = self.encoded();
+        let theirs = self.encoded_base();
         let base_source = self.encoded_source();
         let in_scope = link.state == LinkState::Linked;
         let aside = self.facts.stored.set_aside.is_some();
@@ -397,6 +437,7 @@ impl Draft<'_> {
         let mut reasons = Vec::new();
         self.refusals(&mut reasons);
         self.required(&mut reasons);
+        self.fitting(&mut reasons);
         if has_error(&reasons) {
             return self.aside(AsideKind::Parked, reasons);
         }
@@ -408,7 +449,7 @@ impl Draft<'_> {
         if link.state != LinkState::Linked {
             intents.push(Intent::SetLinkState(LinkState::Linked));
         }
-        let mut merge = Merge::of(self, link, theirs);
+        let mut merge = Merge::of(self.facts, link, theirs);
         for (column, policy) in self.facts.policy.fields.iter().enumerate() {
             merge.field(column, *policy);
         }
@@ -470,102 +511,21 @@ impl Draft<'_> {
         text
     }
 
+    /// The draft without create-only fields: rules need not draft those again, so
+    /// they have no part in what both sides agree on.
+    fn encoded_base(&self) -> String {
+        let Facts { target_schema, draft, row, policy, .. } = self.facts;
+        let kept = |column: usize| policy.fields.get(column).is_some_and(|field| field.on_update);
+        let mut text = String::with_capacity(384);
+        encode_columns(target_schema, draft, *row, kept, &mut text);
+        text
+    }
+
     fn encoded_source(&self) -> String {
         let mut text = String::with_capacity(384);
         encode_row(self.facts.source_schema, self.facts.read, self.facts.row, &mut text);
         text
     }
-}
-
-/// The merge of one record, field by field.
-struct Merge<'a> {
-    facts: &'a Facts<'a>,
-    theirs: Values,
-    base: Values,
-    ours: Values,
-    theirs_is_newer: bool,
-    changes: Vec<FieldChange>,
-    conflicts: Vec<Reason>,
-}
-
-impl<'a> Merge<'a> {
-    fn of(draft: &Draft<'a>, link: &Link, theirs: &str) -> Self {
-        let deal = draft.facts.stored.deal.as_ref();
-        Self {
-            facts: draft.facts,
-            theirs: decode_row(theirs),
-            base: decode_row(&link.base),
-            ours: deal.map(|deal| decode_row(&deal.fields)).unwrap_or_default(),
-            theirs_is_newer: deal.is_none_or(|deal| draft.facts.source.modstamp > deal.updated_at),
-            changes: Vec::new(),
-            conflicts: Vec::new(),
-        }
-    }
-
-    fn field(&mut self, column: usize, policy: FieldPolicy) {
-        let Some(ix) = self.facts.draft.columns().get(column) else { return };
-        let Some(def) = self.facts.target_schema.field(*ix) else { return };
-        let name = def.name.as_str();
-        let sides = Sides {
-            base: self.base.get(name),
-            ours: self.ours.get(name),
-            theirs: self.theirs.get(name),
-            theirs_is_newer: self.theirs_is_newer,
-        };
-        let merged = three_way(sides, policy);
-        let theirs = sides.theirs.cloned();
-        let ours = sides.ours.cloned();
-        match merged {
-            Merged::Keep => return,
-            Merged::Agree => {}
-            Merged::Take | Merged::TakeOver => {
-                let lost = (merged == Merged::TakeOver).then(|| ours.clone()).flatten();
-                self.changes.push(FieldChange {
-                    field: name.to_owned(),
-                    old: ours.clone(),
-                    new: theirs.clone(),
-                    lost,
-                });
-                put(&mut self.ours, name, theirs.clone());
-            }
-            Merged::Hold | Merged::Ask => {}
-        }
-        if matches!(merged, Merged::TakeOver | Merged::Hold | Merged::Ask) {
-            self.conflicts.push(conflict(&def.label, merged, theirs.as_ref(), ours.as_ref()));
-        }
-        if merged != Merged::Ask {
-            put(&mut self.base, name, theirs);
-        }
-    }
-}
-
-fn conflict(label: &str, merged: Merged, theirs: Option<&Value>, ours: Option<&Value>) -> Reason {
-    let kept = match merged {
-        Merged::TakeOver => "Salesforce's",
-        Merged::Ask => "both until somebody chooses",
-        _ => "the portal's",
-    };
-    let values = [("field", label), ("theirs", &show(theirs)), ("ours", &show(ours)), ("kept", kept)];
-    let mut reason = Reason::new(Code::ConflictBothChanged, &values).field(label);
-    if merged != Merged::Ask {
-        reason.level = Level::Info;
-    }
-    reason
-}
-
-fn put(values: &mut Values, name: &str, value: Option<Value>) {
-    match value {
-        Some(value) => {
-            values.insert(name.to_owned(), value);
-        }
-        None => {
-            values.shift_remove(name);
-        }
-    }
-}
-
-fn to_text(values: &Values) -> String {
-    serde_json::to_string(values).expect("a map of plain values is JSON")
 }
 
 fn is_blank(text: &Option<String>) -> bool {

@@ -199,6 +199,15 @@ fn encoded(world: &World) -> String {
     text
 }
 
+/// The base holds what later runs keep in step, so no contact names.
+fn agreed(fields: &str) -> String {
+    let mut values = decode_row(fields);
+    deal::CREATE_ONLY.iter().for_each(|name| {
+        values.shift_remove(*name);
+    });
+    serde_json::to_string(&values).expect("plain values")
+}
+
 fn planned(world: &World) -> Plan {
     let (read, target) = schemas();
     let draft = drafted(world);
@@ -315,6 +324,8 @@ fn any_world() -> impl Strategy<Value = World> {
                 module,
             };
             let base = encoded(&world);
+            let fields = base.clone();
+            let base = agreed(&base);
             let link = Link {
                 deal: DealId(Uuid::from_u128(50)),
                 object: RemoteObject::Opportunity,
@@ -331,7 +342,8 @@ fn any_world() -> impl Strategy<Value = World> {
                     let other = base.replace("Open", "Won");
                     world.stored.link =
                         Some(Link { base: other.clone(), base_source: other.clone(), ..link });
-                    world.stored.deal = Some(StoredDeal { fields: other, updated_at: 1 });
+                    let fields = fields.replace("Open", "Won");
+                    world.stored.deal = Some(StoredDeal { fields, updated_at: 1 });
                 }
                 3 => {
                     world.stored.tombstone =
@@ -393,7 +405,7 @@ proptest! {
             object: RemoteObject::Opportunity,
             sf_id: world.source.id,
             state: LinkState::Linked,
-            base: new.fields.clone(),
+            base: new.base.clone(),
             base_source: new.base_source.clone(),
             modstamp: world.source.modstamp,
             owner: new.owner.id(),

@@ -155,14 +155,33 @@ impl App {
             now: started,
         };
         store.start_run(&lease, start).await?;
-        let pull =
-            Pull { app: self, store: store.clone(), lease: Some(lease.clone()), request, run, started };
-        let done = pull.run(watch).await;
+        let pull = || Pull {
+            app: self,
+            store: store.clone(),
+            lease: Some(lease.clone()),
+            request: request.clone(),
+            run,
+            started,
+        };
+        let mut done = pull().run(watch).await;
+        if done.as_ref().is_err_and(|error| error.code == Some(Code::FieldNotVisible)) {
+            // A field was hidden or removed since the org was described. Described anew,
+            // a shipped mapping of it falls away; one of the tenant's own is named.
+            self.forget_describes(&store).await?;
+            done = pull().run(watch).await;
+        }
         if let Err(error) = &done {
             self.note_failure(&store, &lease, run, error).await;
         }
         store.release(&lease).await?;
         done
+    }
+
+    async fn forget_describes(&self, store: &TenantStore) -> Result<(), AppError> {
+        let settings = self.settings(store).await?;
+        let client = self.client(store, &settings).await?;
+        client.use_describes(salesforce::DescribeCache::default());
+        Ok(())
     }
 
     async fn claim(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dealsync_core::plan::{Outcome, Plan};
+use dealsync_core::reason::Reason;
 use serde::{Deserialize, Serialize};
 
 use crate::salesforce::Class;
@@ -117,6 +118,15 @@ impl Counts {
             let code = plan.primary().expect("a record is set aside for a reason").code;
             *self.reasons.entry(code.name().to_owned()).or_default() += 1;
         }
+    }
+}
+
+impl Counts {
+    /// Counts a row that Salesforce sent without so much as an id.
+    pub fn unreadable(&mut self, reason: &Reason) {
+        self.selected += 1;
+        self.parked += 1;
+        *self.reasons.entry(reason.code.name().to_owned()).or_default() += 1;
     }
 }
 

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use self::page::{PageContext, Planned};
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, FailureKind, LEASE_TTL};
 use crate::ready::Ready;
 use crate::run::{Counts, Kind, Report, Request, Watch};
 use crate::salesforce::{Client, Error, Page, PullQuery, Scope};
@@ -78,7 +78,22 @@ struct Progress {
     calls_before: u64,
     cursor: Cursor,
     resumed: bool,
+    /// Stamp and id of the last row worked on.
+    last: Option<(i64, SfId)>,
+    /// When the lease was last renewed, microseconds.
+    renewed: i64,
 }
+
+/// How reading a query ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Read {
+    All,
+    /// Salesforce forgot where we were: ask again, behind the last row.
+    PlaceLost,
+}
+
+/// Times a full run starts its query again before it gives up until the next run.
+const QUERY_RESTARTS_MAX: usize = 20;
 
 impl Pull<'_> {
     /// Runs the lane to its end. An error stops the run where it is: what was
@@ -129,16 +144,27 @@ impl Pull<'_> {
             after: resume.as_ref().and_then(|resume| Some((resume.modstamp, resume.id.parse().ok()?))),
             created_since: since_micros(&self.request),
         };
-        let query = self.query(ready)?.scoped(scope);
-        let first = ready.client.pull_first(&query).await?;
+        let mut query = self.query(ready)?.scoped(scope);
+        let mut first = ready.client.pull_first(&query).await?;
         let links = self.store.links(ready.org).await?;
         if !progress.resumed && !self.request.confirmed && self.request.backfill.is_none() {
             brake_before(&links, first.total)?;
         }
-        self.pages(ready, first, progress, watch).await?;
+        for _ in 0..QUERY_RESTARTS_MAX {
+            match self.pages(ready, first, progress, watch).await? {
+                Read::All => break,
+                Read::PlaceLost => {
+                    query = query.scoped(Scope::Full {
+                        after: progress.last,
+                        created_since: since_micros(&self.request),
+                    });
+                    first = ready.client.pull_first(&query).await?;
+                }
+            }
+        }
         if !progress.resumed && self.request.backfill.is_none() {
             let plans = vanished::plans(self, ready, links, &progress.seen).await?;
-            self.write(ready, plans, progress, None).await?;
+            self.write(ready, plans, progress, None, watch).await?;
         }
         Ok(())
     }
@@ -152,13 +178,27 @@ impl Pull<'_> {
         let since = progress.cursor.opportunities - OVERLAP_MICROS;
         let query = self.query(ready)?.scoped(Scope::Changed { since, upper: self.upper() });
         let first = ready.client.pull_first(&query).await?;
-        self.pages(ready, first, progress, watch).await?;
+        if let Read::PlaceLost = self.pages(ready, first, progress, watch).await? {
+            return Err(AppError::new("Salesforce lost the place of a long query")
+                .hint("the next run starts from where this one got to")
+                .kind(FailureKind::Later));
+        }
         let due = changes::due(self, ready, progress).await?;
         for ids in due.chunks(changes::BY_ID_CHUNK) {
-            let pages = ready.client.by_ids(&query, ids).await?;
-            for page in pages {
+            for mut page in ready.client.by_ids(&query, ids).await? {
+                ready.client.fill_contacts(&mut page).await?;
                 self.page(ready, page, progress, watch).await?;
             }
+        }
+        self.settle_missing(ready, &due, progress).await
+    }
+
+    /// Records that were due and that Salesforce shows no more are not asked for
+    /// again and again.
+    async fn settle_missing(&self, ready: &Ready, due: &[SfId], progress: &Progress) -> Result<(), AppError> {
+        let missing: Vec<SfId> = due.iter().copied().filter(|id| !progress.seen.contains(id)).collect();
+        if !missing.is_empty() && self.lease.is_some() {
+            self.store.clear_due(ready.org, missing, self.app.clock().now_micros()).await?;
         }
         Ok(())
     }
@@ -170,17 +210,23 @@ impl Pull<'_> {
         first: Page,
         progress: &mut Progress,
         watch: &dyn Watch,
-    ) -> Result<(), AppError> {
-        let (sender, mut pages) = mpsc::channel(1);
+    ) -> Result<Read, AppError> {
+        let (sender, pages) = mpsc::channel(1);
         let fetcher = fetch(ready.client.clone(), first, sender);
         let worker = async {
+            // Owned here, so that a worker that fails frees a fetcher that waits.
+            let mut pages = pages;
             while let Some(page) = pages.recv().await {
-                self.page(ready, page?, progress, watch).await?;
+                match page {
+                    Ok(page) => self.page(ready, page, progress, watch).await?,
+                    Err(Error::LocatorGone(_)) => return Ok(Read::PlaceLost),
+                    Err(error) => return Err(AppError::from(error)),
+                }
             }
-            Ok::<(), AppError>(())
+            Ok(Read::All)
         };
-        let ((), done) = tokio::join!(fetcher, worker);
-        done
+        let ((), read) = tokio::join!(fetcher, worker);
+        read
     }
 
     async fn page(
@@ -190,9 +236,11 @@ impl Pull<'_> {
         progress: &mut Progress,
         watch: &dyn Watch,
     ) -> Result<(), AppError> {
+        let last = page.rows.last().map(|row| (row.modstamp, row.id));
         let page = unseen(page, &mut progress.seen);
         let total = page.total;
-        let last = page.rows.last().map(|row| (row.modstamp, row.id));
+        self.keep_lease(progress).await?;
+        self.tell_unreadable(&page, progress).await?;
         let context = PageContext {
             app: self.app.clone(),
             ready: ready.clone(),
@@ -201,9 +249,34 @@ impl Pull<'_> {
             seed: self.app.seed_of(&self.run),
         };
         let planned = page::work_out(&context, page, progress.sequence).await?;
-        self.write(ready, planned, progress, last).await?;
+        self.write(ready, planned, progress, last, watch).await?;
         progress.pages += 1;
+        progress.last = last.or(progress.last);
         watch.page(&progress.counts, total);
+        Ok(())
+    }
+
+    /// Holds on to the lane while a long run is at it.
+    async fn keep_lease(&self, progress: &mut Progress) -> Result<(), AppError> {
+        let now = self.app.clock().now_micros();
+        if let Some(lease) = &self.lease
+            && now - progress.renewed.max(self.started) > LEASE_TTL / 3
+        {
+            self.store.renew(lease, now, LEASE_TTL).await?;
+            progress.renewed = now;
+        }
+        Ok(())
+    }
+
+    /// Rows without so much as an id cannot be set aside; they are counted and said.
+    async fn tell_unreadable(&self, page: &Page, progress: &mut Progress) -> Result<(), AppError> {
+        for text in &page.unreadable {
+            let reason = Reason::new(Code::RecordUnreadable, &[("text", text)]);
+            progress.counts.unreadable(&reason);
+            if let Some(lease) = &self.lease {
+                self.store.log_run(&lease.lane, self.run, reason, self.app.clock().now_micros()).await?;
+            }
+        }
         Ok(())
     }
 
@@ -214,8 +287,12 @@ impl Pull<'_> {
         planned: Planned,
         progress: &mut Progress,
         last: Option<(i64, SfId)>,
+        watch: &dyn Watch,
     ) -> Result<(), AppError> {
         for plan in &planned.plans {
+            if self.request.dry_run {
+                watch.planned(plan);
+            }
             progress.counts.add(plan);
             progress.cursor.opportunities = progress.cursor.opportunities.max(plan.modstamp);
         }

@@ -3,14 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use dealsync_core::answers::Context;
+use dealsync_core::answers::{Context, FaultKind, RuleFault};
 use dealsync_core::ids::{AccountId, ContactId, DealId, SfId};
 use dealsync_core::matching::{Shelves, normal_name};
 use dealsync_core::people::{Directory, normal_email};
 use dealsync_core::plan::{Contacts, Facts, FreshIds, Intent, Plan, Source, Stored, StoredDeal, plan};
 use dealsync_rules::Decided;
 
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, FailureKind};
 use crate::ready::Ready;
 use crate::salesforce::{self, Page};
 use crate::store::{ShelfKey, TenantStore};
@@ -43,6 +43,7 @@ pub(super) async fn work_out(context: &PageContext, page: Page, sequence: u64) -
     note_conversions(context, &page, &mut stored).await?;
     let is_new: Vec<bool> = stored.iter().map(|stored| stored.link.is_none()).collect();
     let asked = ask(context, page, is_new, sequence).await?;
+    blame_ourselves(&asked.decided)?;
     let mut sources = Vec::with_capacity(asked.page.rows.len());
     for row in &asked.page.rows {
         sources.push(source(row));
@@ -77,6 +78,19 @@ async fn ask(context: &PageContext, page: Page, is_new: Vec<bool>, sequence: u64
         Asked { page, decided }
     };
     tokio::task::spawn_blocking(work).await.map_err(AppError::bug)
+}
+
+/// A full sandbox or a fault of the host is no record's and no rule's doing: the
+/// run stops here and is tried again.
+fn blame_ourselves(decided: &Decided) -> Result<(), AppError> {
+    let ours = |fault: &&RuleFault| matches!(fault.kind, FaultKind::HostBusy | FaultKind::HostBug);
+    match decided.rows.iter().filter_map(|row| row.fault.as_ref()).find(ours) {
+        None => Ok(()),
+        Some(fault) if fault.kind == FaultKind::HostBusy => {
+            Err(AppError::new("the sandbox is full at the moment").kind(FailureKind::Later))
+        }
+        Some(fault) => Err(AppError::bug(&fault.message)),
+    }
 }
 
 struct Work<'a> {

@@ -255,7 +255,7 @@ impl Writer<'_> {
             RemoteObject::Opportunity.name(),
             LinkState::Linked.name(),
             plan.modstamp,
-            new.fields,
+            new.base,
             new.base_source,
         ])?;
         Ok(())

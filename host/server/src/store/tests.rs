@@ -149,6 +149,7 @@ async fn creation(tenant: &TenantStore, n: u32) -> Plan {
         contact_last_name: "Smith".to_owned(),
         contact_email: format!("ann{n}@globex.example"),
         fields: format!(r#"{{"name":"Renewal {n}","amount":"{n}.00"}}"#),
+        base: format!(r#"{{"name":"Renewal {n}","amount":"{n}.00"}}"#),
         base_source: format!(r#"{{"Name":"Renewal {n}","Amount":"{n}.00"}}"#),
     };
     let intents =

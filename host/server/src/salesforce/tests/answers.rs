@@ -7,14 +7,14 @@ const ACCOUNT: &str = r#"{"name":"Account","fields":[{"name":"Name","label":"Nam
 const DATE: &str = "Sat, 21 Nov 2026 10:00:00 GMT";
 
 #[tokio::test]
-async fn a_describe_is_kept_for_an_hour_then_asked_after() {
+async fn a_describe_is_kept_for_a_day_then_asked_after() {
     let world = World::new();
     world.answer_with(200, &[("last-modified", DATE)], ACCOUNT);
     for _ in 0..3 {
         assert_eq!(world.client.describe("Account").await.expect("a describe").fields.len(), 1);
     }
     assert_eq!(world.calls(), 1);
-    world.clock.advance(std::time::Duration::from_secs(3_600));
+    world.clock.advance(std::time::Duration::from_secs(24 * 3_600));
     world.answer(304, "");
     assert_eq!(world.client.describe("Account").await.expect("the kept one").fields.len(), 1);
     assert_eq!(world.script().seen[1].headers["if-modified-since"], DATE);
