@@ -560,7 +560,8 @@ fn finding_reason(finding: &crate::answers::Finding, target: &Schema) -> Reason 
         code,
         level: match finding.severity {
             Severity::Info => Level::Info,
-            Severity::Warning => Level::Warning,
+            // What the catalogue holds for information is no warning.
+            Severity::Warning => code.entry().level.min(Level::Warning),
             Severity::Error => Level::Error,
         },
         message: finding.message.clone(),

@@ -354,7 +354,7 @@ pub(crate) fn take_decisions(
             }
             for warning in item.warnings {
                 taking.count(item.row)?;
-                let words = (warning.code, warning.message, String::new());
+                let words = (warning.code, warning.message, warning.fix);
                 pass.findings[row].push(taking.finding(Severity::Warning, None, words, item.cause)?);
             }
             match item.outcome {

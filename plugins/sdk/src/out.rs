@@ -236,8 +236,8 @@ impl<'a> Decisions<'a> {
     }
 
     /// Goes along with the decision that follows for this row.
-    pub fn warn(&mut self, code: &str, message: impl Into<String>) -> &mut Self {
-        self.warnings.push(Warning { code: code.to_owned(), message: message.into() });
+    pub fn warn(&mut self, code: &str, message: impl Into<String>, fix: impl Into<String>) -> &mut Self {
+        self.warnings.push(Warning { code: code.to_owned(), message: message.into(), fix: fix.into() });
         self
     }
 

@@ -82,7 +82,7 @@ impl OwnerRules {
     fn decide(&self, row: Row<'_>, partner: &Party<'_>, distributor: &Party<'_>, out: &mut Decisions<'_>) {
         match self.owner_type(row) {
             OwnerType::Distributor if !self.module_enabled => {
-                out.warn("DIST_MODULE_OFF", module_off());
+                out.warn("DIST_MODULE_OFF", module_off(), "Enable the module, or change the value.");
                 self.partner_owns(partner, &Party::Blank, out);
             }
             OwnerType::Unknown(_) if !self.module_enabled => self.partner_owns(partner, &Party::Blank, out),
@@ -122,8 +122,8 @@ impl OwnerRules {
             Party::Valid(user) => Some(user.id.as_str()),
             Party::Blank => None,
             _ => {
-                let (code, message, _) = self.distributor_fault(distributor);
-                out.warn(code, message);
+                let (code, message, fix) = self.distributor_fault(distributor);
+                out.warn(code, message, fix);
                 None
             }
         };
