@@ -74,9 +74,9 @@ fn has_wasm_target() -> bool {
 }
 
 /// Builds packages' binaries in one call and returns where each of them is.
-pub fn build_binaries(packages: &[&str]) -> Result<HashMap<String, PathBuf>> {
+pub fn build_binaries(packages: &[&str], profile: &str) -> Result<HashMap<String, PathBuf>> {
     let mut command = cargo();
-    command.args(["build", "--bins", "--message-format=json-render-diagnostics"]);
+    command.args(["build", "--bins", "--profile", profile, "--message-format=json-render-diagnostics"]);
     for package in packages {
         command.args(["--package", package]);
     }

@@ -43,7 +43,7 @@ pub fn run(args: Vec<OsString>) -> Result<()> {
     let options = parse(args)?;
     cargo::add_wasm_target()?;
     eprintln!("Building dealsync, its rules and the simulator. The first time takes some minutes.");
-    let binaries = cargo::build_binaries(&PACKAGES)?;
+    let binaries = cargo::build_binaries(&PACKAGES, "dev")?;
     let binary = |name: &str| binaries.get(name).cloned().with_context(|| format!("cargo built no {name}"));
 
     // Invariant: dropped last, when nothing writes into the folder any more.

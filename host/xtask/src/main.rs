@@ -11,9 +11,9 @@ mod show;
 mod steps;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -57,11 +57,16 @@ fn main() -> ExitCode {
     }
 }
 
+/// Builds the benches, the simulator and the guests they ask, and runs them.
 fn bench(args: Vec<OsString>) -> Result<()> {
     cargo::add_wasm_target()?;
-    let mut command = cargo::cargo();
-    command.args(["run", "--quiet", "--release", "--package", "dealsync-bench", "--"]).args(args);
-    cargo::run(&mut command)
+    let mut guests = cargo::cargo();
+    guests.args(["build", "--quiet", "--profile", "guest", "--target", cargo::WASM_TARGET, "--lib"]);
+    guests.args(["--package", "dealsync-rules-standard", "--package", "dealsync-bench-guest-json"]);
+    cargo::run(&mut guests)?;
+    let binaries = cargo::build_binaries(&["dealsync-bench", "dealsync-salesforce-sim"], "release")?;
+    let bench = binaries.get("dealsync-bench").context("cargo built no dealsync-bench")?;
+    cargo::run(Command::new(bench).args(args))
 }
 
 fn sim(args: Vec<OsString>) -> Result<()> {
