@@ -8,6 +8,7 @@ pub mod table;
 mod config;
 mod deal;
 mod lane;
+mod lane_list;
 mod log;
 mod parked;
 mod plan_text;

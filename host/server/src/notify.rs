@@ -271,35 +271,5 @@ fn short_name(address: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use dealsync_core::ids::OutboxId;
-
-    use super::*;
-    use crate::store::OutboxState;
-
-    #[test]
-    fn the_id_of_a_mail_is_the_same_on_every_attempt_and_fit_for_a_file() {
-        let item = OutboxItem {
-            id: OutboxId(uuid::Uuid::nil()),
-            kind: DEAL_IMPORTED.to_owned(),
-            deal: None,
-            user: None,
-            payload: None,
-            created_at: 0,
-            due_at: 0,
-            attempts: 0,
-            state: OutboxState::Pending,
-            last_error: None,
-            message_id: "<deal-imported.019f.acme@dealsync>".to_owned(),
-        };
-        assert_eq!(letter_id(&item), "deal-imported.019f.acme");
-        let odd = OutboxItem { message_id: "<../x/y@z>".to_owned(), ..item };
-        assert_eq!(letter_id(&odd), "..xy");
-    }
-
-    #[test]
-    fn an_address_has_one_name_whatever_its_case() {
-        assert_eq!(short_name("Boss@Acme.example"), short_name("boss@acme.example"));
-        assert_ne!(short_name("boss@acme.example"), short_name("boss@acme.examples"));
-    }
-}
+#[path = "notify_tests.rs"]
+mod tests;

@@ -348,3 +348,7 @@ impl Watch for Stopping<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "scheduler_tests.rs"]
+mod tests;

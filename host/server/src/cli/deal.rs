@@ -9,7 +9,7 @@ use dealsync_core::value::{Decimal, timestamp_text};
 use serde::{Deserialize, Serialize};
 
 use super::out::CliError;
-use super::table::{left, list, minute, one_line, print_json, right};
+use super::table::{left, list, minute, one_line, print_json, right, whole};
 use super::{Context, TenantArg, salesforce_id};
 use crate::store::{DealFilter, DealOrder, DealRow, DealView, FreshOwner, Named, TenantStore};
 
@@ -249,12 +249,12 @@ fn value(fields: &Values, name: &str) -> String {
 fn print_deals(cx: &Context<'_>, deals: &[DealRow]) {
     let items: Vec<Item<'_>> = deals.iter().map(Item::from).collect();
     let columns = [
-        left("CREATED"),
+        whole("CREATED"),
         left("DEAL"),
         left("ACCOUNT"),
         right("AMOUNT"),
         left("STAGE"),
-        left("CLOSE DATE"),
+        whole("CLOSE DATE"),
         left("OWNER"),
     ];
     list(cx.out, cx.json, &items, &columns, "no deals", |item| {

@@ -7,7 +7,7 @@ use dealsync_core::value::timestamp_text;
 use serde::{Deserialize, Serialize};
 
 use super::out::CliError;
-use super::table::{TABLE_WIDTH, minute, one_line, print_json, wrap};
+use super::table::{TABLE_WIDTH, fix_lines, minute, one_line, print_json, wrap};
 use super::{Context, TenantArg, plural, salesforce_id};
 use crate::hints::did_you_mean;
 use crate::store::{CauseRow, LogEntry, LogFilter, LogId, LogState};
@@ -203,7 +203,7 @@ fn entry_lines(entry: &LogEntry) -> Vec<String> {
     );
     let mut lines = vec![super::table::cut(&one_line(&head), TABLE_WIDTH)];
     lines.extend(wrap(&entry.message, 4));
-    lines.extend(wrap(&format!("Fix: {}", entry.fix), 4));
+    lines.extend(fix_lines(&entry.fix, 4));
     let seen = match entry.seen_count {
         0 | 1 => String::new(),
         n => format!(", seen {n} times since {}", minute(Some(entry.first_seen))),
@@ -258,7 +258,7 @@ fn print_causes(cx: &Context<'_>, causes: &[CauseRow]) {
 
 fn cause_lines(cause: &CauseRow) -> Vec<String> {
     let mut lines = vec![format!("{:>6} × {} ({})", cause.count, cause.code.name(), cause.level.name())];
-    lines.extend(wrap(&format!("Fix: {}", cause.fix), 9));
+    lines.extend(fix_lines(&cause.fix, 9));
     if !cause.names.is_empty() {
         let more = cause.count.saturating_sub(cause.names.len() as u64);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::log::known_code;
 use super::out::CliError;
-use super::table::{left, list, minute, print_json, wrap};
+use super::table::{fix_lines, left, list, minute, print_json, whole, wrap};
 use super::{Context, TenantArg, plural, salesforce_id};
 use crate::store::{AsideFilter, AsideRow};
 
@@ -136,7 +136,7 @@ impl<'a> From<&'a AsideRow> for Item<'a> {
 
 fn print_rows(cx: &Context<'_>, rows: &[AsideRow]) {
     let items: Vec<Item<'_>> = rows.iter().map(Item::from).collect();
-    let columns = [left("SINCE"), left("SALESFORCE ID"), left("RECORD"), left("CODE"), left("WHY")];
+    let columns = [whole("SINCE"), whole("SALESFORCE ID"), left("RECORD"), whole("CODE"), left("WHY")];
     list(cx.out, cx.json, &items, &columns, "nothing is parked", |item| {
         let why = item.reasons.first().map_or("", |reason| reason.message);
         vec![
@@ -166,7 +166,7 @@ fn row_lines(row: &AsideRow) -> Vec<String> {
     for reason in &row.reasons {
         lines.push(format!("  {} ({})", reason.code, reason.level.name()));
         lines.extend(wrap(&reason.message, 4));
-        lines.extend(wrap(&format!("Fix: {}", reason.fix), 4));
+        lines.extend(fix_lines(&reason.fix, 4));
         if let Some(detail) = &reason.detail {
             lines.extend(wrap(&format!("Said by: {detail}"), 4));
         }

@@ -8,7 +8,7 @@ use dealsync_core::people::Directory;
 use dealsync_core::plan::{DealUpdate, Intent, NewDeal, Plan};
 use serde_json::{Value, json};
 
-use super::table::{one_line, wrap};
+use super::table::{fix_lines, one_line, wrap};
 
 /// Lines of one plan; none for a record that is not ours.
 pub fn lines(plan: &Plan, users: &dyn Directory) -> Vec<String> {
@@ -34,7 +34,7 @@ pub fn lines(plan: &Plan, users: &dyn Directory) -> Vec<String> {
     }
     for reason in &plan.reasons {
         lines.extend(wrap(&format!("{} {}", reason.code, reason.message), 4));
-        lines.extend(wrap(&format!("Fix: {}", reason.fix), 4));
+        lines.extend(fix_lines(&reason.fix, 4));
     }
     lines
 }

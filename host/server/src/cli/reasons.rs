@@ -6,7 +6,7 @@ use dealsync_core::reason::{CATALOGUE, Code, Entry};
 use serde::Serialize;
 
 use super::out::{CliError, Out};
-use super::table::{left, list, print_json};
+use super::table::{left, list, print_json, whole};
 use crate::hints::did_you_mean;
 
 #[derive(Debug, Clone, Subcommand)]
@@ -45,7 +45,7 @@ impl Reasons {
         match self {
             Self::List => {
                 let items: Vec<Item> = CATALOGUE.iter().map(Item::from).collect();
-                let columns = [left("CODE"), left("LEVEL"), left("TRIED AGAIN"), left("SENTENCE")];
+                let columns = [whole("CODE"), whole("LEVEL"), whole("TRIED AGAIN"), left("SENTENCE")];
                 list(out, json, &items, &columns, "", |item| {
                     vec![
                         item.code.into(),

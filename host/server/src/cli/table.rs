@@ -13,6 +13,8 @@ const COLUMN_WIDTH_MIN: usize = 8;
 pub struct Column {
     pub title: &'static str,
     align: Align,
+    /// Never narrowed: ids, codes and times are useless in part.
+    whole: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +24,16 @@ enum Align {
 }
 
 pub const fn left(title: &'static str) -> Column {
-    Column { title, align: Align::Left }
+    Column { title, align: Align::Left, whole: false }
+}
+
+/// As [`left`], and never narrowed.
+pub const fn whole(title: &'static str) -> Column {
+    Column { title, align: Align::Left, whole: true }
 }
 
 pub const fn right(title: &'static str) -> Column {
-    Column { title, align: Align::Right }
+    Column { title, align: Align::Right, whole: true }
 }
 
 /// Prints a list: as one JSON array, or as a table with `empty` where there are
@@ -56,8 +63,8 @@ pub fn print_json<T: Serialize>(out: &dyn Out, value: &T) {
     out.line(&serde_json::to_string(value).expect("our own values are representable as JSON"));
 }
 
-/// Lines of an aligned table, title first. Too wide a table is narrowed at its
-/// widest column, whose values then end in `…`.
+/// Lines of an aligned table, title first. Too wide a table is narrowed at the
+/// widest column that may be, whose values then end in `…`.
 pub fn render(columns: &[Column], rows: &[Vec<String>]) -> Vec<String> {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| one_line(cell)).collect()).collect();
@@ -90,7 +97,9 @@ fn fit(columns: &[Column], rows: &[Vec<String>]) -> Vec<usize> {
         .collect();
     let gaps = GAP * columns.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + gaps > TABLE_WIDTH {
-        let Some(widest) = widths.iter_mut().max().filter(|width| **width > COLUMN_WIDTH_MIN) else { break };
+        let narrowable = widths.iter_mut().zip(columns).filter(|(_, column)| !column.whole);
+        let widest = narrowable.map(|(width, _)| width).max().filter(|width| **width > COLUMN_WIDTH_MIN);
+        let Some(widest) = widest else { break };
         *widest -= 1;
     }
     widths
@@ -127,6 +136,11 @@ pub fn wrap(text: &str, indent: usize) -> Vec<String> {
     }
     lines.push(line);
     lines
+}
+
+/// What to do, where there is something to do.
+pub fn fix_lines(fix: &str, indent: usize) -> Vec<String> {
+    if fix.trim().is_empty() { Vec::new() } else { wrap(&format!("Fix: {fix}"), indent) }
 }
 
 /// `2026-11-22 02:14`, or a dash.

@@ -9,7 +9,7 @@ use dealsync_core::value::timestamp_text;
 use serde::{Deserialize, Serialize};
 
 use super::out::CliError;
-use super::table::{left, list, minute, print_json, right};
+use super::table::{left, list, minute, print_json, right, whole};
 use super::{Context, actor, read_file, sentence_list};
 use crate::settings::SETTINGS_BYTES_MAX;
 use crate::tenants::Apply;
@@ -148,7 +148,7 @@ async fn show_all(cx: &Context<'_>) -> Result<(), CliError> {
             next_run: status.next_due.map(timestamp_text),
         });
     }
-    let columns = [left("TENANT"), left("NAME"), left("HEALTH"), right("SETTINGS"), left("NEXT RUN")];
+    let columns = [whole("TENANT"), left("NAME"), left("HEALTH"), right("SETTINGS"), whole("NEXT RUN")];
     let empty = "no tenants yet; make one with: dealsync tenant apply FILE.toml";
     list(cx.out, cx.json, &items, &columns, empty, |item| {
         vec![

@@ -8,7 +8,7 @@ use dealsync_core::people::{User as Person, UserKind, UserStatus};
 use serde::{Deserialize, Serialize};
 
 use super::out::CliError;
-use super::table::{left, list, print_json};
+use super::table::{left, list, print_json, whole};
 use super::users_csv::{self, CSV_BYTES_MAX, Problems, UserLine};
 use super::{Context, TenantArg, plural, read_file};
 use crate::store::{ImportedUsers, NewUser, UserFilter};
@@ -243,13 +243,13 @@ impl<'a> From<&'a Person> for Item<'a> {
 fn print_users(cx: &Context<'_>, users: &[Person]) {
     let items: Vec<Item<'_>> = users.iter().map(Item::from).collect();
     let columns = [
-        left("EMAIL"),
+        whole("EMAIL"),
         left("NAME"),
-        left("TYPE"),
-        left("STATUS"),
+        whole("TYPE"),
+        whole("STATUS"),
         left("ORGANISATION"),
         left("GROUP"),
-        left("DEALS"),
+        whole("DEALS"),
     ];
     list(cx.out, cx.json, &items, &columns, "no such users", |item| {
         vec![
