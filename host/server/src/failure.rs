@@ -115,7 +115,7 @@ impl From<StoreError> for AppError {
 impl From<salesforce::Error> for AppError {
     fn from(error: salesforce::Error) -> Self {
         use salesforce::Error as E;
-        let text = error.refusal().map_or_else(|| error.to_string(), ToString::to_string);
+        let text = error.refusal().map_or_else(|| chain(&error), ToString::to_string);
         let with = |code: Code, values: &[(&str, &str)]| Self::coded(Reason::new(code, values));
         match &error {
             E::CredentialsRefused(_) | E::SettingsUnusable(_) => with(Code::AuthBad, &[("text", &text)]),
@@ -152,4 +152,16 @@ impl From<salesforce::Error> for AppError {
             _ => with(Code::SfUnavailable, &[("text", &text)]),
         }
     }
+}
+
+/// An error with what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
 }
