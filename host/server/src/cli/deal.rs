@@ -5,6 +5,7 @@ use dealsync_core::answers::Assignment;
 use dealsync_core::deal::{Values, show};
 use dealsync_core::ids::{AccountId, ContactId, DealId};
 use dealsync_core::owner::check_owner;
+use dealsync_core::people::Directory;
 use dealsync_core::value::{Decimal, timestamp_text};
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +89,9 @@ impl Deal {
                 Ok(())
             }
             Self::Show { id, tenant } => {
-                let view = find(&cx.tenant(tenant.name()).await?, id).await?;
+                let store = cx.tenant(tenant.name()).await?;
+                let mut view = find(&store, id).await?;
+                name_owners(&mut view, &*store.directory().await?);
                 print_deal(cx, &view);
                 Ok(())
             }
@@ -161,6 +164,19 @@ async fn find(store: &TenantStore, id: &str) -> Result<DealView, CliError> {
                     .hint("ids are shown by: dealsync deal list --json")
             })?;
             Ok(store.deal_of(sf_id).await?)
+        }
+    }
+}
+
+/// The history keeps owners by id; people know them by address.
+fn name_owners(view: &mut DealView, users: &dyn Directory) {
+    let changes = view.changes.iter_mut().filter_map(|change| change.changes.as_array_mut());
+    for change in changes.flatten().filter(|change| change["field"] == "owner") {
+        for side in ["old", "new"] {
+            let user = change[side].as_str().and_then(|id| id.parse().ok()).and_then(|id| users.by_id(id));
+            if let Some(user) = user {
+                change[side] = user.email.clone().into();
+            }
         }
     }
 }

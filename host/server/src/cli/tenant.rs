@@ -107,6 +107,9 @@ fn read_variables(names: Vec<String>) -> (BTreeMap<String, String>, Vec<String>)
 
 async fn apply(cx: &Context<'_>, apply: Apply) -> Result<(), CliError> {
     let applied = cx.app.apply(apply).await?;
+    if let Ok(tenant) = applied.tenant.parse() {
+        cx.touch(tenant);
+    }
     if cx.json {
         print_json(cx.out, &applied);
         return Ok(());
