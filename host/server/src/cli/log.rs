@@ -257,12 +257,12 @@ fn print_causes(cx: &Context<'_>, causes: &[CauseRow]) {
 }
 
 fn cause_lines(cause: &CauseRow) -> Vec<String> {
-    let mut lines = vec![format!("{:>6} × {} ({})", cause.count, cause.code.name(), cause.level.name())];
-    lines.extend(fix_lines(&cause.fix, 9));
+    let mut lines = vec![format!("{} × {} ({})", cause.count, cause.code.name(), cause.level.name())];
+    lines.extend(fix_lines(&cause.fix, 4));
     if !cause.names.is_empty() {
         let more = cause.count.saturating_sub(cause.names.len() as u64);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        lines.extend(wrap(&format!("{}{more}", cause.names.join(", ")), 9));
+        lines.extend(wrap(&format!("{}{more}", cause.names.join(", ")), 4));
     }
     lines
 }
@@ -315,9 +315,9 @@ mod tests {
             last_seen: 0,
         };
         expect![[r#"
-                12 × PARTNER_USER_UNKNOWN (error)
-                     Fix: Invite the user, or correct the address.
-                     Globex renewal, Initech and 10 more"#]]
+            12 × PARTNER_USER_UNKNOWN (error)
+                Fix: Invite the user, or correct the address.
+                Globex renewal, Initech and 10 more"#]]
         .assert_eq(&cause_lines(&cause).join("\n"));
     }
 
