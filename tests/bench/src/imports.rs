@@ -15,24 +15,41 @@ use crate::measure::{child, median};
 use crate::simulator::Simulator;
 use crate::{unchanged, world};
 
-const RECORDS: usize = 50_000;
-const RECORDS_LARGE: usize = 200_000;
+/// How much is imported, and how often.
+#[derive(Debug)]
+pub struct Size {
+    /// Pairs of import and bare loop, of which the middle ratio counts.
+    pub pairs: usize,
+    pub quick: bool,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { pairs: 3, quick: false }
+    }
+}
+
+impl Size {
+    fn records(&self, records: usize) -> usize {
+        if self.quick { records / 25 } else { records }
+    }
+}
 
 /// Prints every figure that needs an org.
-pub fn measure(wanted: &Wanted, pairs: usize) -> Result<()> {
+pub fn measure(wanted: &Wanted, size: &Size) -> Result<()> {
     let of_imports = [f::RATIO, f::IMPORT_CPU, f::RSS_50K, f::CALLS, f::CALLS_COLD];
     let of_later_runs = [f::CALLS_WARM, f::UNCHANGED_ROWS, f::UNCHANGED_CPU, f::IDLE_CALLS, f::IDLE_CPU];
     if wanted.any(&of_imports) || wanted.any(&of_later_runs) {
-        let org = Org::start(RECORDS)?;
-        let data = first_imports(&org, wanted, pairs)?;
+        let org = Org::start(size.records(50_000))?;
+        let data = first_imports(&org, wanted, size.pairs)?;
         if wanted.any(&of_later_runs) {
             later_runs(&org, &data, wanted)?;
         }
     }
     if wanted.any(&[f::RSS_200K]) {
-        let org = Org::start(RECORDS_LARGE)?;
+        let org = Org::start(size.records(200_000))?;
         let (_, import) = org.import()?;
-        tell_import(&import, RECORDS_LARGE);
+        tell_import(&import, org.records);
         wanted.print(f::RSS_200K, import.peak_mib);
     }
     Ok(())
@@ -45,21 +62,18 @@ fn first_imports(org: &Org, wanted: &Wanted, pairs: usize) -> Result<DataFolder>
     let (mut ratios, mut cpu, mut peaks, mut calls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut last = None;
     for _ in 0..rounds {
-        if with_bare {
-            let bare = org.bare()?;
+        let bare = if with_bare { Some(org.bare()?) } else { None };
+        let (data, import) = org.import()?;
+        tell_import(&import, org.records);
+        if let Some(bare) = bare {
             tell_bare(&bare);
-            let (data, import) = org.import()?;
-            tell_import(&import, RECORDS);
             bare::expect_same_rows(&data.tenant_file(), &bare.rows)?;
             ratios.push(bare.cost.wall_ms / import.runs[0].cost.wall_ms);
-            note(&import, &mut cpu, &mut peaks, &mut calls);
-            last = Some(data);
-        } else {
-            let (data, import) = org.import()?;
-            tell_import(&import, RECORDS);
-            note(&import, &mut cpu, &mut peaks, &mut calls);
-            last = Some(data);
         }
+        cpu.push(us_per_record(&import.runs[0], org.records));
+        peaks.push(import.peak_mib);
+        calls.push(import.runs[0].calls_over_pages as f64);
+        last = Some(data);
     }
     if with_bare {
         let all: Vec<String> = ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
@@ -74,29 +88,27 @@ fn first_imports(org: &Org, wanted: &Wanted, pairs: usize) -> Result<DataFolder>
     last.context("at least one import was made")
 }
 
-fn note(import: &Measured, cpu: &mut Vec<f64>, peaks: &mut Vec<f64>, calls: &mut Vec<f64>) {
-    cpu.push(us_per_record(&import.runs[0], RECORDS));
-    peaks.push(import.peak_mib);
-    calls.push(import.runs[0].calls_over_pages as f64);
-}
-
 /// Runs over an org in which nothing has changed since the import.
 fn later_runs(org: &Org, data: &DataFolder, wanted: &Wanted) -> Result<()> {
     if wanted.any(&[f::CALLS_WARM, f::UNCHANGED_CPU, f::UNCHANGED_ROWS]) {
         let again = org.engine("again", data)?;
         let [fresh, warm] = &again.runs[..] else { anyhow::bail!("two runs were asked for") };
         for (what, run) in [("a fresh process", fresh), ("the same process once more", warm)] {
-            ensure!(run.report.counts.unchanged == RECORDS as u64, "something had changed: {:?}", run.report);
+            ensure!(
+                run.report.counts.unchanged == org.records as u64,
+                "something had changed: {:?}",
+                run.report
+            );
             println!(
                 "# full run, nothing changed, {what}: {:.0} ms, {:.1} us of CPU per record, {} calls, {} over pages",
                 run.cost.wall_ms,
-                us_per_record(run, RECORDS),
+                us_per_record(run, org.records),
                 run.calls,
                 run.calls_over_pages
             );
         }
         wanted.print(f::CALLS_WARM, fresh.calls_over_pages as f64);
-        wanted.print(f::UNCHANGED_CPU, us_per_record(fresh, RECORDS));
+        wanted.print(f::UNCHANGED_CPU, us_per_record(fresh, org.records));
     }
     if wanted.any(&[f::UNCHANGED_ROWS]) {
         let file = data.tenant_file();

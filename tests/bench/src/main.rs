@@ -20,16 +20,16 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 use crate::figures::{FIGURES, Wanted};
+use crate::imports::Size;
 
 const HELP: &str = "\
 dealsync-bench [NAME…] [OPTIONS]
 
   --list      Name the figures
   --pairs N   Imports and bare loops, in turn, behind import_50k_vs_bare_loop (3)
+  --quick     Everything with a twenty-fifth of the records, to see that it runs:
+              the figures mean nothing
 ";
-
-/// Pairs of import and bare loop, of which the middle ratio counts.
-const PAIRS: usize = 3;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 
 fn bench(args: &[String]) -> Result<()> {
     let mut names = Vec::new();
-    let mut pairs = PAIRS;
+    let mut size = Size::default();
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -61,10 +61,11 @@ fn bench(args: &[String]) -> Result<()> {
                 FIGURES.iter().for_each(|figure| println!("{:<34} {}", figure.name, figure.what));
                 return Ok(());
             }
+            "--quick" => size.quick = true,
             "--pairs" => {
                 let number = args.next().context("--pairs needs a number")?;
-                pairs = number.parse().with_context(|| format!("{number:?} is no number of pairs"))?;
-                if pairs == 0 {
+                size.pairs = number.parse().with_context(|| format!("{number:?} is no number of pairs"))?;
+                if size.pairs == 0 {
                     bail!("--pairs is 1 or more");
                 }
             }
@@ -75,7 +76,10 @@ fn bench(args: &[String]) -> Result<()> {
     let wanted = Wanted::new(&names)?;
     measure::describe_machine();
     rules::measure(&wanted)?;
-    imports::measure(&wanted, pairs)?;
+    if size.quick {
+        println!("# --quick: no figure below means anything");
+    }
+    imports::measure(&wanted, &size)?;
     wanted.tell_missed();
     Ok(())
 }

@@ -47,12 +47,13 @@ pub fn measure(wanted: &Wanted) -> Result<()> {
     }
     let created = median(created);
     println!(
-        "# {} mappings of the example, {} fields read; {:.2} us per record that is linked already; {} fuel per new \
-         record",
+        "# {} mappings of the example, {} fields read; {:.2} us per record that is linked already; fuel per record: \
+         {} new, {} linked",
         world.mappings,
         packed.chain.source().len(),
         median(updated),
-        packed.fuel_per_record()
+        packed.fuel_per_record(true),
+        packed.fuel_per_record(false)
     );
     wanted.print(RULES_CPU, created);
     if let Some(json) = &json {
@@ -61,7 +62,7 @@ pub fn measure(wanted: &Wanted) -> Result<()> {
             "# the same rules, each call fed one JSON text per record (serde_json, straight into cells) and answering \
              with one that holds the values: {texts:.2} us, {} fuel per new record; reading those answers is not \
              even counted",
-            json.fuel_per_record()
+            json.fuel_per_record(true)
         );
         wanted.print(RULES_JSON, texts / created);
     }
@@ -123,8 +124,8 @@ impl Case {
         Ok(stopwatch.stop()?.cpu_ms * 1e3 / (BATCHES * ROWS) as f64)
     }
 
-    fn fuel_per_record(&self) -> u64 {
-        self.decide(true).used.iter().map(|used| used.fuel_used).sum::<u64>() / ROWS as u64
+    fn fuel_per_record(&self, is_new: bool) -> u64 {
+        self.decide(is_new).used.iter().map(|used| used.fuel_used).sum::<u64>() / ROWS as u64
     }
 }
 
