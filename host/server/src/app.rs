@@ -1,7 +1,7 @@
 //! The service as a value: storage, sandbox, clock and network in one place, and
 //! what can be asked of it. The command line and the scheduler ask the same things.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -56,6 +56,19 @@ impl AppOptions {
     }
 }
 
+/// One run's hold on a lane within this process; given back when the run ends,
+/// however it ends.
+struct Turn {
+    inner: Arc<Inner>,
+    key: (TenantId, String),
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.inner.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
 /// Cheap to clone; everything in it is shared.
 #[derive(Debug, Clone)]
 pub struct App {
@@ -73,6 +86,8 @@ struct Inner {
     standard: Mutex<Option<Arc<Component>>>,
     /// Logged-in clients by tenant, with the version of the settings they were made of.
     clients: Mutex<HashMap<TenantId, (i64, Client)>>,
+    /// Lanes that a run of this process is at.
+    turns: Mutex<HashSet<(TenantId, String)>>,
 }
 
 impl App {
@@ -106,6 +121,7 @@ impl App {
                 ids: IdSource::new(options.seed),
                 standard: Mutex::default(),
                 clients: Mutex::default(),
+                turns: Mutex::default(),
             }),
         })
     }
@@ -146,7 +162,8 @@ impl App {
             let pull = Pull { app: self, store, lease: None, request, run, started };
             return pull.run(watch).await;
         }
-        let lease = self.claim(&store, lane, started, request.trigger).await?;
+        let _turn = self.take_turn(tenant, lane)?;
+        let lease = self.claim(&store, lane, started, &request).await?;
         let start = RunStart {
             id: run,
             kind: request.kind,
@@ -184,24 +201,45 @@ impl App {
         Ok(())
     }
 
+    /// Takes the lane for this process. Refuses where another run of it is at work.
+    fn take_turn(&self, tenant: &TenantId, lane: &str) -> Result<Turn, AppError> {
+        let key = (tenant.clone(), lane.to_owned());
+        if self.turns().insert(key.clone()) {
+            return Ok(Turn { inner: self.inner.clone(), key });
+        }
+        Err(AppError::new(format!("the lane {lane} is running already"))
+            .hint("wait for that run, or look at it with: dealsync lane list")
+            .kind(FailureKind::Held))
+    }
+
+    fn turns(&self) -> std::sync::MutexGuard<'_, HashSet<(TenantId, String)>> {
+        self.inner.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Claims the lease. This process owns the data folder and no other run of it is
+    /// at the lane, so whoever still holds the lease is dead; the fencing number keeps
+    /// even a ghost from committing.
     async fn claim(
         &self,
         store: &TenantStore,
         lane: &str,
         now: i64,
-        trigger: Trigger,
+        request: &Request,
     ) -> Result<Lease, AppError> {
         store.ensure_lane(lane, DEAL_REGISTRATION, now).await?;
         let known = store.lane(lane).await?;
-        if let Some(why) = known.paused {
-            return Err(AppError::new(format!("the lane {lane} is paused ({why})"))
-                .hint("resume it with: dealsync lane resume"));
+        match known.paused {
+            Some(_) if request.confirmed => store.resume(lane, now).await?,
+            Some(why) => {
+                return Err(AppError::new(format!("the lane {lane} is paused ({why})"))
+                    .hint("resume it with: dealsync lane resume"));
+            }
+            None => {}
         }
-        let holder = format!("{}/{}", std::process::id(), trigger_text(trigger));
-        store.claim(lane, &holder, now, LEASE_TTL).await?.ok_or_else(|| {
-            AppError::new(format!("the lane {lane} is running already"))
-                .hint("wait for that run, or look at it with: dealsync lane list")
-                .kind(FailureKind::Held)
+        let holder = format!("{}/{}", std::process::id(), trigger_text(request.trigger));
+        let claimed = store.claim(lane, &holder, now.max(known.lease_until), LEASE_TTL).await?;
+        claimed.ok_or_else(|| {
+            AppError::new(format!("the lane {lane} cannot be claimed")).kind(FailureKind::Held)
         })
     }
 
@@ -337,10 +375,10 @@ impl App {
         settings: &TenantSettings,
     ) -> Result<Client, AppError> {
         let version = store.settings().await?.map_or(0, |stored| stored.version);
-        if let Some((known, client)) = self.clients().get(store.id()) {
-            if *known == version {
-                return Ok(client.clone());
-            }
+        if let Some((known, client)) = self.clients().get(store.id())
+            && *known == version
+        {
+            return Ok(client.clone());
         }
         let client = crate::connect::client(self, store, settings).await?;
         self.clients().insert(store.id().clone(), (version, client.clone()));

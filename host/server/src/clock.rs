@@ -23,7 +23,9 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now_micros(&self) -> i64 {
-        match SystemTime::now().duration_since(UNIX_EPOCH) {
+        #[expect(clippy::disallowed_methods, reason = "this is the Clock that everything else asks")]
+        let now = SystemTime::now();
+        match now.duration_since(UNIX_EPOCH) {
             Ok(since) => micros(since),
             Err(before) => -micros(before.duration()),
         }
