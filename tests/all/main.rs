@@ -1,5 +1,6 @@
 //! The one integration binary: each file here is a chapter about behaviour.
 //! `tests/BEHAVIOURS.md` says which test proves what.
 
+mod faults;
 mod import;
 mod tidy;

@@ -2,11 +2,13 @@
 //! own, users, and the clocks of both. A test says what is in the org, lets time or
 //! a person act, and looks at what became of it.
 
+mod cuts;
 mod guest;
 mod opportunity;
 mod snapshot;
 mod world;
 
+pub use cuts::{Cut, Cuts};
 pub use guest::guest;
 pub use opportunity::{Opportunity, opportunity};
 pub use world::{ACME, Person, World, distributor, hours, minutes, partner};

@@ -1,10 +1,11 @@
 //! The world itself: org, service, people and clocks.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dealsync::app::{App, AppError, AppOptions, PULL_LANE};
-use dealsync::clock::ManualClock;
+use dealsync::clock::{Clock, ManualClock};
 use dealsync::run::{Kind, Report, Request, Unwatched};
 use dealsync::salesforce::{InProcess, Transport};
 use dealsync::store::{NewUser, TenantStore};
@@ -49,6 +50,22 @@ folder = "mail"
 
 /// The moment every world begins, microseconds: 2026-11-22T08:00:00Z.
 pub const BEGINNING: i64 = 1_795_334_400_000_000;
+
+/// Times a folder is tried to be opened again.
+const REOPENINGS_MAX: usize = 2_000;
+
+/// The key of every world, so that rules compiled in one are good in the next.
+const KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+
+/// Compiling the rules takes longer than most tests: all worlds share what was compiled.
+fn share_compiled_rules(folder: &Path) {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tmp/compiled-rules");
+    std::fs::create_dir_all(&shared).expect("a folder in target");
+    std::fs::create_dir_all(folder.join("cache")).expect("a folder");
+    let shared = shared.canonicalize().expect("a folder that was just made");
+    std::os::unix::fs::symlink(shared, folder.join("cache/rules")).expect("a link");
+    std::fs::write(folder.join("host.key"), KEY).expect("a key");
+}
 
 pub fn hours(hours: u64) -> Duration {
     Duration::from_secs(hours * 3_600)
@@ -136,6 +153,7 @@ impl World {
         let clock = Arc::new(ManualClock::skipping(BEGINNING));
         sim.org().stop_clock_at(BEGINNING / 1_000_000);
         let folder = TempDir::new().expect("a folder");
+        share_compiled_rules(folder.path());
         let tenant = "acme".parse().expect("a name");
         let mut world = Self { sim, clock, folder, app: None, tenant, seed: 1 };
         world.restart();
@@ -160,15 +178,30 @@ impl World {
 
     /// The same, with another way to the org.
     pub fn restart_with(&mut self, transport: Arc<dyn Transport>) {
+        self.restart_on(transport, self.clock.clone());
+    }
+
+    /// The same, with another clock as well.
+    pub fn restart_on(&mut self, transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) {
         self.app = None;
         self.seed += 1;
-        let options = AppOptions {
-            clock: self.clock.clone(),
-            seed: Some(self.seed),
-            transport: Some(transport),
-            ..AppOptions::new(self.folder.path())
+        let open = || {
+            App::open(AppOptions {
+                clock: clock.clone(),
+                seed: Some(self.seed),
+                transport: Some(transport.clone()),
+                ..AppOptions::new(self.folder.path())
+            })
         };
-        self.app = Some(App::open(options).expect("the folder opens"));
+        // What a run that was cut off still had at hand may hold the folder for a moment.
+        let opened = (0..REOPENINGS_MAX).find_map(|_| match open() {
+            Err(error) if error.message.contains("in use") => {
+                std::thread::sleep(Duration::from_millis(5));
+                None
+            }
+            opened => Some(opened),
+        });
+        self.app = Some(opened.expect("the folder is let go").expect("the folder opens"));
     }
 
     /// Moves both clocks.

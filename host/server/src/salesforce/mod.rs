@@ -35,7 +35,7 @@ pub use page::{AccountRef, ContactState, Contacts, Next, OpportunityRow, Page};
 pub use pull::{Changed, Deleted};
 pub use query::{BadColumn, PRIMARY_CONTACT, PullFields, PullQuery, Scope};
 pub use transport::{
-    ANSWER_BYTES_MAX, HttpTransport, InProcess, Request, Response, Transport, TransportError,
+    ANSWER_BYTES_MAX, Exchange, HttpTransport, InProcess, Request, Response, Transport, TransportError,
 };
 pub use wire::{Limits, Version};
 
