@@ -453,9 +453,9 @@ impl Draft<'_> {
         for (column, policy) in self.facts.policy.fields.iter().enumerate() {
             merge.field(column, *policy);
         }
-        let Merge { base, ours, changes, conflicts, .. } = merge;
+        let (base, fields) = (merge.base_text(theirs), to_text(&merge.ours));
+        let Merge { changes, conflicts, .. } = merge;
         reasons.extend(conflicts);
-        let (base, fields) = (to_text(&base), to_text(&ours));
         self.owner_email_moved(link, &base_source, &mut reasons);
         if base != link.base || base_source != link.base_source {
             intents.push(Intent::MoveBase { base, base_source });

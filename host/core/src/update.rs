@@ -14,7 +14,7 @@ use crate::reason::{Code, Level, Reason};
 pub(crate) struct Merge<'a> {
     facts: &'a Facts<'a>,
     theirs: Values,
-    pub base: Values,
+    base: Values,
     pub ours: Values,
     theirs_is_newer: bool,
     pub changes: Vec<FieldChange>,
@@ -33,6 +33,18 @@ impl<'a> Merge<'a> {
             changes: Vec::new(),
             conflicts: Vec::new(),
         }
+    }
+
+    /// The base after the merge, of the fields that are mapped today. Where it says
+    /// what `theirs` says it is `theirs` to the letter, so that the next run sees at a
+    /// glance that nothing changed.
+    pub fn base_text(&mut self, theirs: &str) -> String {
+        let Facts { draft, target_schema, .. } = self.facts;
+        let mapped = |name: &str| {
+            draft.columns().iter().any(|ix| target_schema.field(*ix).is_some_and(|def| def.name == name))
+        };
+        self.base.retain(|name, _| mapped(name));
+        if self.base == self.theirs { theirs.to_owned() } else { to_text(&self.base) }
     }
 
     pub fn field(&mut self, column: usize, policy: FieldPolicy) {

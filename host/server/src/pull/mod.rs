@@ -249,8 +249,15 @@ impl Pull<'_> {
             seed: self.app.seed_of(&self.run),
         };
         let planned = page::work_out(&context, page, progress.sequence).await?;
+        let (rows, created, fuel) = (planned.plans.len(), planned.created, planned.fuel_used);
+        let parked = progress.counts.parked;
         self.write(ready, planned, progress, last, watch).await?;
         progress.pages += 1;
+        let parked = progress.counts.parked - parked;
+        tracing::info!(
+            tenant.id = %ready.tenant, lane = crate::app::PULL_LANE, rows, created, parked, fuel,
+            "Pulled a page for {}: {rows} rows, {created} created, {parked} parked", ready.tenant
+        );
         progress.last = last.or(progress.last);
         watch.page(&progress.counts, total);
         Ok(())
