@@ -3,4 +3,7 @@
 
 mod faults;
 mod import;
+mod incremental;
+mod schedule;
+mod settings;
 mod tidy;

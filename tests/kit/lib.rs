@@ -11,4 +11,4 @@ mod world;
 pub use cuts::{Cut, Cuts};
 pub use guest::guest;
 pub use opportunity::{Opportunity, opportunity};
-pub use world::{ACME, Person, World, distributor, hours, minutes, partner};
+pub use world::{ACME, BEGINNING, Person, World, distributor, hours, minutes, partner};

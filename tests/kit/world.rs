@@ -8,7 +8,9 @@ use dealsync::app::{App, AppError, AppOptions, PULL_LANE};
 use dealsync::clock::{Clock, ManualClock};
 use dealsync::run::{Kind, Report, Request, Unwatched};
 use dealsync::salesforce::{InProcess, Transport};
-use dealsync::store::{NewUser, TenantStore};
+use dealsync::store::{
+    AsideFilter, DealFilter, DealOrder, DealRow, LogEntry, LogFilter, LogState, NewUser, TenantStore,
+};
 use dealsync::tenants::Apply;
 use dealsync_core::ids::{SfId, TenantId, UserId};
 use dealsync_core::people::{UserKind, UserStatus};
@@ -150,7 +152,12 @@ impl World {
 
     /// A world around an org.
     pub async fn of(sim: Sim, toml: &str) -> Self {
-        let clock = Arc::new(ManualClock::skipping(BEGINNING));
+        Self::at(Arc::new(ManualClock::skipping(BEGINNING)), sim, toml).await
+    }
+
+    /// The same on a clock of the test's own, which begins at [`BEGINNING`]: a
+    /// scheduler wants one that waits to be moved.
+    pub async fn at(clock: Arc<ManualClock>, sim: Sim, toml: &str) -> Self {
         sim.org().stop_clock_at(BEGINNING / 1_000_000);
         let folder = TempDir::new().expect("a folder");
         share_compiled_rules(folder.path());
@@ -244,6 +251,30 @@ impl World {
     /// Puts an Opportunity into the org.
     pub fn has(&self, opportunity: Opportunity) -> SfId {
         opportunity.insert(&self.org())
+    }
+
+    /// What is set aside, as `parked Globex Renewal: ACCOUNT_MISSING`, by name.
+    pub async fn asides(&self) -> Vec<String> {
+        let mut asides = self.store().await.asides(AsideFilter::default()).await.expect("asides");
+        asides.sort_by(|one, other| one.name.cmp(&other.name));
+        asides.iter().map(|aside| format!("{} {}: {}", aside.kind.name(), aside.name, aside.code)).collect()
+    }
+
+    /// The open entries of the log, the oldest first.
+    pub async fn open_entries(&self) -> Vec<LogEntry> {
+        let open = LogFilter { state: Some(LogState::Open), ..LogFilter::default() };
+        let mut entries = self.store().await.log_entries(open).await.expect("the log");
+        entries.reverse();
+        entries
+    }
+
+    /// Names of the deals, in their order.
+    pub async fn deals(&self) -> Vec<String> {
+        let page = self.store().await.deals(DealFilter::default(), DealOrder::default(), 10_000, None).await;
+        let name = |deal: &DealRow| deal.fields["name"].as_str().expect("every deal has one").to_owned();
+        let mut names: Vec<String> = page.expect("deals").deals.iter().map(name).collect();
+        names.sort();
+        names
     }
 
     /// A full run by hand. Checks that the counts add up.

@@ -189,6 +189,7 @@ impl App {
         }
         if let Err(error) = &done {
             self.note_failure(&store, &lease, run, error).await;
+            self.leave_connection(&store, error).await;
         }
         store.release(&lease).await?;
         done
@@ -228,13 +229,14 @@ impl App {
     ) -> Result<Lease, AppError> {
         store.ensure_lane(lane, DEAL_REGISTRATION, now).await?;
         let known = store.lane(lane).await?;
-        match known.paused {
-            Some(_) if request.confirmed => store.resume(lane, now).await?,
-            Some(why) => {
+        if let Some(why) = known.paused {
+            // What was paused for a cause of the catalogue waits for just this word; a
+            // pause that a person asked for stands until a person ends it.
+            if !(request.confirmed && Code::from_name(&why).is_some()) {
                 return Err(AppError::new(format!("the lane {lane} is paused ({why})"))
                     .hint("resume it with: dealsync lane resume"));
             }
-            None => {}
+            store.resume(lane, now).await?;
         }
         let holder = format!("{}/{}", std::process::id(), trigger_text(request.trigger));
         let claimed = store.claim(lane, &holder, now.max(known.lease_until), LEASE_TTL).await?;
@@ -255,6 +257,8 @@ impl App {
             api_calls: 0,
             cursor: None,
             next_due: None,
+            // What was held back is worked out anew.
+            start_over: error.code == Some(Code::MassChangeStopped),
             error: Some(error.message.clone()),
         };
         let noted = async {
@@ -269,6 +273,23 @@ impl App {
         };
         if let Err(failure) = noted.await {
             tracing::error!(%failure, "The failure of a run could not be written down");
+        }
+    }
+
+    /// Keeps the count of calls of a run that failed. Where the connection now waits
+    /// for a person, its client is let go: a refusal must not outlive what it was for.
+    async fn leave_connection(&self, store: &TenantStore, error: &AppError) {
+        let known = self.clients().get(store.id()).map(|(_, client)| client.clone());
+        let Some(client) = known else { return };
+        let kept = async {
+            let settings = self.settings(store).await?;
+            self.keep_connection(store, &settings, &client).await
+        };
+        if let Err(failure) = kept.await {
+            tracing::warn!(%failure, "The calls of a failed run could not be written down");
+        }
+        if error.kind == FailureKind::Paused {
+            self.clients().remove(store.id());
         }
     }
 

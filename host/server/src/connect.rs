@@ -7,7 +7,8 @@ use dealsync_core::ids::SfId;
 
 use crate::app::{App, AppError, org_changed};
 use crate::salesforce::{
-    Budget, Client, ConnectionSettings, DescribeCache, Grant, ObjectDescribe, Secret, Secrets, SourceObjects,
+    Budget, Client, ConnectionSettings, DescribeCache, Error, Grant, ObjectDescribe, Secret, Secrets,
+    SourceObjects,
 };
 use crate::settings::{self, TenantSettings};
 use crate::store::{ConnectionState, DescribeCache as StoredDescribes, TenantStore};
@@ -134,7 +135,13 @@ impl App {
     ) -> Result<SfId, AppError> {
         let name = connection_name(settings);
         let known = store.connection(name).await?;
-        let session = client.session().await?;
+        let session = match client.session().await {
+            Err(Error::OrgChanged { .. }) if confirmed => {
+                client.expect_any_org().await;
+                client.login().await?
+            }
+            session => session?,
+        };
         match known.org {
             Some(expected) if expected == session.org_id => {}
             Some(expected) if !confirmed => return Err(org_changed(expected, session.org_id)),

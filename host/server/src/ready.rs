@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dealsync_core::ids::{SfId, TenantId};
 use dealsync_core::people::Directory;
 use dealsync_core::plan::{Policy, field_policies};
+use dealsync_core::reason::{Code, Reason};
 use dealsync_core::schema::{FieldKind, Schema};
 use dealsync_rules::{Chain, Member};
 use serde_json::json;
@@ -58,6 +59,7 @@ impl Ready {
         let describes = Describes::read(&client).await?;
         let fields = Fields::find(&settings, &describes)?;
         let source = source_schema(describes.objects());
+        expect_mapped(&settings, &source)?;
         let chain = app.chain(&settings, &fields, &source)?;
         let policy = Policy {
             fields: field_policies(&chain.draft_columns(), chain.target(), &chain.plan().writes),
@@ -125,14 +127,30 @@ impl Fields {
     }
 }
 
+/// Refuses a mapping of the tenant's own that reads what the org does not show.
+fn expect_mapped(settings: &TenantSettings, source: &Schema) -> Result<(), AppError> {
+    for mapping in settings.mappings.iter().filter(|mapping| !mapping.remove) {
+        let Some(from) = mapping.from.as_deref().filter(|from| source.ix(from).is_none()) else { continue };
+        let (object, field) = from.split_once('.').unwrap_or(("Opportunity", from));
+        let error =
+            AppError::coded(Reason::new(Code::FieldNotVisible, &[("field", field), ("object", object)]));
+        let near = crate::hints::nearest(from, source.fields().iter().map(|field| field.name.as_str()));
+        return Err(error.hint(match near {
+            Some(near) => format!("the mapping of {} reads it; did you mean `{near}`?", mapping.to),
+            None => {
+                format!("the mapping of {} reads it: map another field, or remove the mapping", mapping.to)
+            }
+        }));
+    }
+    Ok(())
+}
+
 fn expect_field(objects: &Describes, name: &str, types: &[&str], what: &str) -> Result<(), AppError> {
     let Some(field) = objects.opportunity.field(name) else {
         let known = objects.opportunity.fields.iter().map(|field| field.name.as_str());
         let near = crate::hints::nearest(name, known);
-        let error = AppError::coded(dealsync_core::reason::Reason::new(
-            dealsync_core::reason::Code::FieldNotVisible,
-            &[("field", name), ("object", "Opportunity")],
-        ));
+        let values = [("field", name), ("object", "Opportunity")];
+        let error = AppError::coded(Reason::new(Code::FieldNotVisible, &values));
         return Err(match near {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
             None => error,

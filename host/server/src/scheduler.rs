@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::app::{App, AppError, FailureKind};
 use crate::notify;
-use crate::run::{Counts, Kind, Request, Watch};
+use crate::run::{Counts, Kind, Request, Trigger, Watch};
 use crate::settings::TenantSettings;
 use crate::store::{Lane, RunRow, RunState};
 
@@ -95,13 +95,16 @@ impl Outlook {
 fn past(lane: &Lane, runs: &[RunRow]) -> Past {
     let ours = || runs.iter().filter(|run| run.lane == lane.name);
     let good = || ours().filter(|run| run.state == RunState::Completed);
+    let full = || good().filter(|run| run.kind == Kind::Full && !run.backfill);
+    // What a person starts in between does not move the hour (S36).
+    let last_full = full().find(|run| run.trigger == Trigger::Scheduled).or_else(|| full().next());
     let failed: Vec<_> = ours()
         .take_while(|run| run.state != RunState::Completed)
         .filter(|run| run.state == RunState::Failed)
         .collect();
     Past {
         paused: lane.paused.is_some(),
-        last_full: good().find(|run| run.kind == Kind::Full && !run.backfill).map(|run| run.started),
+        last_full: last_full.map(|run| run.started),
         last_any: good().next().map(|run| run.started),
         last_failure: failed.first().map(|run| run.finished.unwrap_or(run.started)),
         failures: failed.len() as u32,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::{App, AppError, DEAL_REGISTRATION, secret_sources};
 use crate::settings::{SecretSource, TenantSettings};
-use crate::store::StoreError;
+use crate::store::{SETTINGS_KEY, StoreError};
 
 /// A settings file with everything it names, read where the person is: the service
 /// itself opens none of these files.
@@ -89,7 +89,7 @@ impl App {
             store.ensure_lane(lane, DEAL_REGISTRATION, now).await?;
         }
         // Records that waited for a setting or mapping are looked at again.
-        store.touch_keys(vec!["settings".into()], now).await?;
+        store.touch_keys(vec![SETTINGS_KEY.into()], now).await?;
         Ok(Applied { tenant: id.to_string(), created, version, warnings: warnings(&settings) })
     }
 
@@ -152,6 +152,10 @@ fn warnings(settings: &TenantSettings) -> Vec<String> {
     {
         warnings
             .push("[mail] names no server and no folder: owners are not told of imported deals".to_owned());
+    }
+    if settings.deal_registration.pull_opportunities {
+        let unfed = settings.unfed().into_iter();
+        warnings.extend(unfed.map(|label| format!("no mapping feeds {label}: one of the rules has to")));
     }
     warnings
 }

@@ -28,6 +28,13 @@ use crate::store::{Lease, PageCommit, RunEnd, RunState, TenantStore};
 /// How far an incremental run reads back behind its cursor: rows of long
 /// transactions appear with a stamp earlier than their commit (sync.md d4).
 pub const OVERLAP_MICROS: i64 = 600 * 1_000_000;
+/// How far Salesforce's clock may be behind ours without a change being missed until
+/// the next full run. Where nothing has changed for longer than this and the overlap,
+/// nothing is read twice.
+const SKEW_MICROS: i64 = 600 * 1_000_000;
+/// After a pause longer than this the recycle bin may have been emptied of what was
+/// deleted meanwhile (15 days), so everything is looked at.
+const AWAY_MAX: i64 = 14 * DAY_MICROS;
 
 /// How far a source was read. Times are SystemModstamps, microseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +45,16 @@ pub struct Cursor {
     pub roles: i64,
     /// Contacts that parked records wait on are looked at up to here.
     pub contacts: i64,
+    /// When the run that came here began, by our clock; 0 where that is not known.
+    #[serde(default)]
+    pub at: i64,
+}
+
+impl Cursor {
+    /// From which stamp on to read a source that was read up to `stamp`.
+    fn since(&self, stamp: i64) -> i64 {
+        stamp.max(self.at - SKEW_MICROS) - OVERLAP_MICROS
+    }
 }
 
 /// Where a full run was cut off: the last row of its last committed page.
@@ -82,6 +99,8 @@ struct Progress {
     last: Option<(i64, SfId)>,
     /// When the lease was last renewed, microseconds.
     renewed: i64,
+    /// Links that end, held back until it is known that they are not too many.
+    leaving: Planned,
 }
 
 /// How reading a query ended.
@@ -110,9 +129,13 @@ impl Pull<'_> {
             resumed: resume.is_some(),
             ..Progress::default()
         };
+        let away = progress.cursor.at > 0 && self.started - progress.cursor.at > AWAY_MAX;
+        if away && self.request.kind == Kind::Incremental {
+            self.tell(Reason::new(Code::ReplicationWindow, &[])).await?;
+        }
         // Without a cursor there is nothing to go on from: everything is looked at.
         match self.request.kind {
-            Kind::Incremental if progress.cursor.opportunities > 0 => {
+            Kind::Incremental if progress.cursor.opportunities > 0 && !away => {
                 self.incremental(&ready, &mut progress, watch).await?;
             }
             _ => self.full(&ready, resume, &mut progress, watch).await?,
@@ -163,10 +186,10 @@ impl Pull<'_> {
             }
         }
         if !progress.resumed && self.request.backfill.is_none() {
-            let plans = vanished::plans(self, ready, links, &progress.seen).await?;
+            let plans = vanished::plans(self, ready, links, progress).await?;
             self.write(ready, plans, progress, None, watch).await?;
         }
-        Ok(())
+        self.let_go(ready, progress).await
     }
 
     async fn incremental(
@@ -175,7 +198,8 @@ impl Pull<'_> {
         progress: &mut Progress,
         watch: &dyn Watch,
     ) -> Result<(), AppError> {
-        let since = progress.cursor.opportunities - OVERLAP_MICROS;
+        let noticed = changes::noticed(self, ready, progress).await?;
+        let since = progress.cursor.since(progress.cursor.opportunities);
         let query = self.query(ready)?.scoped(Scope::Changed { since, upper: self.upper() });
         let first = ready.client.pull_first(&query).await?;
         if let Read::PlaceLost = self.pages(ready, first, progress, watch).await? {
@@ -183,14 +207,15 @@ impl Pull<'_> {
                 .hint("the next run starts from where this one got to")
                 .kind(FailureKind::Later));
         }
-        let due = changes::due(self, ready, progress).await?;
+        let due = changes::due(self, ready, noticed, progress).await?;
         for ids in due.chunks(changes::BY_ID_CHUNK) {
             for mut page in ready.client.by_ids(&query, ids).await? {
                 ready.client.fill_contacts(&mut page).await?;
                 self.page(ready, page, progress, watch).await?;
             }
         }
-        self.settle_missing(ready, &due, progress).await
+        self.settle_missing(ready, &due, progress).await?;
+        self.let_go(ready, progress).await
     }
 
     /// Records that were due and that Salesforce shows no more are not asked for
@@ -280,18 +305,25 @@ impl Pull<'_> {
         for text in &page.unreadable {
             let reason = Reason::new(Code::RecordUnreadable, &[("text", text)]);
             progress.counts.unreadable(&reason);
-            if let Some(lease) = &self.lease {
-                self.store.log_run(&lease.lane, self.run, reason, self.app.clock().now_micros()).await?;
-            }
+            self.tell(reason).await?;
         }
         Ok(())
     }
 
-    /// Counts the plans and commits them, unless the run is dry.
+    /// Puts into the log what is about the run as a whole.
+    async fn tell(&self, reason: Reason) -> Result<(), AppError> {
+        if let Some(lease) = &self.lease {
+            self.store.log_run(&lease.lane, self.run, reason, self.app.clock().now_micros()).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts the plans and commits them, unless the run is dry. Those that end a
+    /// link are held back.
     async fn write(
         &self,
         ready: &Arc<Ready>,
-        planned: Planned,
+        mut planned: Planned,
         progress: &mut Progress,
         last: Option<(i64, SfId)>,
         watch: &dyn Watch,
@@ -303,6 +335,30 @@ impl Pull<'_> {
             progress.counts.add(plan);
             progress.cursor.opportunities = progress.cursor.opportunities.max(plan.modstamp);
         }
+        if !self.request.confirmed {
+            planned.hold_back(&mut progress.leaving);
+        }
+        self.commit(ready, planned, progress, last).await
+    }
+
+    /// Ends the links that were held back, unless they are too many at once.
+    async fn let_go(&self, ready: &Arc<Ready>, progress: &mut Progress) -> Result<(), AppError> {
+        let leaving = std::mem::take(&mut progress.leaving);
+        if leaving.plans.is_empty() {
+            return Ok(());
+        }
+        let links = self.store.linked_count(ready.org).await?;
+        mass_change(leaving.plans.len() as u64, links)?;
+        self.commit(ready, leaving, progress, None).await
+    }
+
+    async fn commit(
+        &self,
+        ready: &Arc<Ready>,
+        planned: Planned,
+        progress: &mut Progress,
+        last: Option<(i64, SfId)>,
+    ) -> Result<(), AppError> {
         let Some(lease) = &self.lease else { return Ok(()) };
         let resume = last.filter(|_| self.request.kind == Kind::Full).map(|(modstamp, id)| Resume {
             modstamp,
@@ -336,6 +392,7 @@ impl Pull<'_> {
             opportunities,
             roles: progress.cursor.roles.max(opportunities),
             contacts: progress.cursor.contacts.max(opportunities),
+            at: self.started,
         };
         let end = RunEnd {
             run: self.run,
@@ -345,6 +402,7 @@ impl Pull<'_> {
             api_calls: calls(ready).saturating_sub(progress.calls_before),
             cursor: Some(json(&cursor)),
             next_due: None,
+            start_over: false,
             error: None,
         };
         self.store.finish_run(lease, end).await?;

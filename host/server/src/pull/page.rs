@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use dealsync_core::answers::{Context, FaultKind, RuleFault};
 use dealsync_core::ids::{AccountId, ContactId, DealId, SfId};
+use dealsync_core::link::LinkState;
 use dealsync_core::matching::{Shelves, normal_name};
 use dealsync_core::people::{Directory, normal_email};
 use dealsync_core::plan::{Contacts, Facts, FreshIds, Intent, Plan, Source, Stored, StoredDeal, plan};
@@ -13,16 +14,34 @@ use dealsync_rules::Decided;
 use crate::app::{App, AppError, FailureKind};
 use crate::ready::Ready;
 use crate::salesforce::{self, Page};
-use crate::store::{ShelfKey, TenantStore};
+use crate::store::{SETTINGS_KEY, ShelfKey, TenantStore};
 
 /// A page worked out, not written yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Planned {
     pub plans: Vec<Plan>,
     /// What each set-aside record waits on, one list per plan.
     pub waits: Vec<Vec<String>>,
     pub created: u64,
     pub fuel_used: u64,
+}
+
+impl Planned {
+    /// Moves the plans that end a link over to `leaving`.
+    pub fn hold_back(&mut self, leaving: &mut Self) {
+        let ends = |intent: &Intent| {
+            matches!(intent, Intent::SetLinkState(LinkState::OutOfScope | LinkState::RemoteDeleted))
+        };
+        if !self.plans.iter().any(|plan| plan.intents.iter().any(ends)) {
+            return;
+        }
+        let waits = std::mem::take(&mut self.waits).into_iter().chain(std::iter::repeat_with(Vec::new));
+        for (plan, waits) in std::mem::take(&mut self.plans).into_iter().zip(waits) {
+            let to = if plan.intents.iter().any(ends) { &mut *leaving } else { &mut *self };
+            to.plans.push(plan);
+            to.waits.push(waits);
+        }
+    }
 }
 
 /// What stays the same for all pages of a run.
@@ -225,12 +244,13 @@ fn source(row: &salesforce::OpportunityRow) -> Source {
 }
 
 /// Keys of what a set-aside record depends on besides itself. A change of any of
-/// them makes the record due: `user:<address>`, `sf:<id>`.
+/// them makes the record due: `user:<address>`, `sf:<id>`, and for each record the
+/// settings, since any cause may be mended there.
 fn waits_on(plan: &Plan, source: &Source) -> Vec<String> {
     if !matches!(plan.outcome, dealsync_core::plan::Outcome::Parked) {
         return Vec::new();
     }
-    let mut keys = HashSet::new();
+    let mut keys = HashSet::from([SETTINGS_KEY.to_owned()]);
     for address in [&source.partner_email, &source.distributor_email].into_iter().flatten() {
         let address = normal_email(address);
         if !address.is_empty() && address.len() <= 254 {

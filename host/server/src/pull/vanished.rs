@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use dealsync_core::deal::{NAME, decode_row};
 use dealsync_core::ids::SfId;
 use dealsync_core::link::{LinkState, RemoteObject};
 use dealsync_core::plan::{Contacts, Source, Stored};
 
 use super::page::{PageContext, Planned};
-use super::{Pull, is_followed, mass_change, page};
+use super::{Progress, Pull, is_followed, mass_change, page};
 use crate::app::AppError;
 use crate::ready::Ready;
 
@@ -19,16 +20,17 @@ pub(super) async fn plans(
     pull: &Pull<'_>,
     ready: &Arc<Ready>,
     links: Vec<(SfId, LinkState, RemoteObject)>,
-    seen: &HashSet<SfId>,
+    progress: &Progress,
 ) -> Result<Planned, AppError> {
+    let seen = &progress.seen;
     let followed: Vec<SfId> = links.iter().filter(|link| is_followed(link)).map(|(id, _, _)| *id).collect();
     let missing: Vec<SfId> = followed.iter().copied().filter(|id| !seen.contains(id)).collect();
-    let mut planned = Planned { plans: Vec::new(), waits: Vec::new(), created: 0, fuel_used: 0 };
+    let mut planned = Planned::default();
     if missing.is_empty() {
         return Ok(planned);
     }
     if !pull.request.confirmed {
-        mass_change(missing.len() as u64, followed.len() as u64)?;
+        mass_change((missing.len() + progress.leaving.plans.len()) as u64, followed.len() as u64)?;
     }
     let query = pull.query(ready)?;
     let context = PageContext {
@@ -66,9 +68,11 @@ fn merge(into: &mut Planned, page: Planned) {
 
 /// The plan for a record of which Salesforce shows nothing any more.
 fn deleted(id: SfId, stored: &Stored) -> dealsync_core::plan::Plan {
+    let known = stored.link.as_ref().map(|link| decode_row(&link.base));
+    let name = known.and_then(|base| Some(base.get(NAME)?.as_str()?.to_owned()));
     let source = Source {
         id,
-        name: id.to_string(),
+        name: name.unwrap_or_else(|| id.to_string()),
         modstamp: 0,
         created: 0,
         deleted: true,

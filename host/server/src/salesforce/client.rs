@@ -171,6 +171,11 @@ impl Client {
         self.inner.login.lock().await.org_id = Some(org_id);
     }
 
+    /// Takes whatever org the next login leads to: a person has confirmed it.
+    pub async fn expect_any_org(&self) {
+        self.inner.login.lock().await.org_id = None;
+    }
+
     pub fn budget(&self) -> &Arc<Budget> {
         &self.inner.budget
     }

@@ -412,7 +412,28 @@ impl TenantSettings {
             }
             mapping.check()?;
         }
+        // What a rule of the tenant's own fills in is known record by record only.
+        if self.deal_registration.pull_opportunities
+            && self.rules.is_empty()
+            && let Some(label) = self.unfed().first()
+        {
+            return Err(SettingsError::new(format!("REQUIRED_MAPPING_MISSING: no mapping feeds {label}"))
+                .hint("every deal needs it: add a [[mapping]], or do not remove the shipped one"));
+        }
         Ok(())
+    }
+
+    /// Labels of the required deal fields that no mapping writes when a deal is made.
+    pub fn unfed(&self) -> Vec<String> {
+        let shipped = shipped_mappings();
+        let feeds = |mapping: &Mapping| !mapping.remove && mapping.on_create != Some(false);
+        let fed = |name: &str| match self.mappings.iter().find(|mapping| mapping.to == name) {
+            Some(own) => feeds(own),
+            None => shipped.iter().any(|mapping| mapping.to == name),
+        };
+        let schema = self.deal_schema();
+        let unfed = schema.fields().iter().filter(|field| field.required && !fed(&field.name));
+        unfed.map(|field| field.label.clone()).collect()
     }
 
     fn check_mail(&self) -> Result<(), SettingsError> {

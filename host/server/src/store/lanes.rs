@@ -90,6 +90,8 @@ pub struct RunEnd {
     pub cursor: Option<String>,
     /// When the lane is due again; `None` leaves that as it is.
     pub next_due: Option<i64>,
+    /// Forget where to resume although the run did not complete.
+    pub start_over: bool,
     /// For people, where the run failed.
     pub error: Option<String>,
 }
@@ -285,7 +287,7 @@ impl TenantStore {
                 "UPDATE lane SET cursor = COALESCE(?3, cursor), next_due = COALESCE(?4, next_due),
                         resume = CASE WHEN ?5 THEN NULL ELSE resume END
                  WHERE name = ?1 AND fence = ?2 AND holder IS NOT NULL",
-                params![lease.lane, lease.fence, end.cursor, end.next_due, completed],
+                params![lease.lane, lease.fence, end.cursor, end.next_due, completed || end.start_over],
             )?;
             if held == 0 {
                 return Err(fenced(&lease).into());

@@ -52,7 +52,7 @@ pub use error::{OpenError, StoreError};
 pub use lanes::{Lane, Lease, RunEnd, RunRow, RunStart, RunState};
 pub use log::{CauseRow, LogEntry, LogFilter, LogId, LogState};
 pub use outbox::{DEAL_IMPORTED, IMPORT_DIGEST, NewMail, OutboxCounts, OutboxItem, OutboxState};
-pub use parked::{AsideFilter, AsideRow};
+pub use parked::{AsideFilter, AsideRow, SETTINGS_KEY};
 pub use pull::ShelfKey;
 pub use registry::TenantStatus;
 pub use settings::SettingsVersion;

@@ -10,6 +10,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::sqlite::values::{aside_kind_at, blob, code_at, reasons_from, reasons_text, sf_id_at, uuid_at};
 use super::{StoreError, TenantStore, Work};
 
+/// What a record waits on that new settings may help.
+pub const SETTINGS_KEY: &str = "settings";
 /// First wait before a record with a passing cause is tried again, microseconds;
 /// doubled with each attempt, up to the second.
 const RETRY_FIRST: i64 = 60 * 1_000_000;

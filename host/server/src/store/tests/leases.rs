@@ -58,6 +58,7 @@ fn ended(run: RunId, state: RunState) -> RunEnd {
         api_calls: 0,
         cursor: Some("{\"at\":5}".to_owned()),
         next_due: Some(99 * S),
+        start_over: false,
         error: None,
     }
 }

@@ -58,6 +58,7 @@ async fn trouble_with_the_connection_is_counted_and_resolved_by_the_next_good_ru
         api_calls: 0,
         cursor: None,
         next_due: None,
+        start_over: false,
         error: None,
     };
     bench.tenant.finish_run(&bench.lease, end).await.unwrap();

@@ -246,6 +246,7 @@ async fn a_backfill_keeps_the_original_date_and_sends_one_digest_an_owner() {
         api_calls: 0,
         cursor: None,
         next_due: None,
+        start_over: false,
         error: None,
     };
     bench.tenant.finish_run(&bench.lease, end).await.unwrap();
