@@ -4,6 +4,7 @@
 mod faults;
 mod import;
 mod incremental;
+mod owner;
 mod schedule;
 mod settings;
 mod tidy;

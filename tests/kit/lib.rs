@@ -4,7 +4,9 @@
 
 mod cuts;
 mod guest;
+mod look;
 mod opportunity;
+mod portal;
 mod snapshot;
 mod world;
 

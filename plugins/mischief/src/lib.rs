@@ -3,7 +3,8 @@
 //! A record's `Name` says what to do to that record's batch; see [`Mischief::of`]
 //! for the words. Any other name is left in peace. Settings do the same at
 //! `configure`: `{"configure":"panic"}`, `"loop forever"`, `"recurse"`,
-//! `"hog memory"`, `"refuse"`, `"read nothing there"`, `"write nothing there"`.
+//! `"hog memory"`, `"refuse"`, `"read nothing there"`, `"write nothing there"`; with
+//! `"write contact_first_name"` that is the field it writes instead of the name.
 //!
 //! Most of it is beyond what [`Rules`] lets an author do, so the component is
 //! written against the generated bindings.
@@ -11,13 +12,16 @@
 use dealsync_rules_sdk::bindings::dealsync::rules::{directory, host};
 use dealsync_rules_sdk::bindings::exports::dealsync::rules as exported;
 use dealsync_rules_sdk::{
-    Assignment, Cause, Conflict, Context, Decision, DecisionList, Edit, FieldDef, Finding, FindingList,
-    Mapped, OnNull, Outcome, Pinned, Plan, Problem, Refusal, Severity, Value, Work, Write,
+    Assignment, Batch, Cause, Conflict, Context, Decision, DecisionList, Edit, FieldDef, Finding,
+    FindingList, Mapped, OnNull, Outcome, Pinned, Plan, Problem, Refusal, Severity, Value, Work, Write,
 };
 
 /// The component.
 #[derive(Debug)]
 pub struct Component;
+
+/// What a name begins with that goes on with the id of a user, who is to own.
+const OWNER_IS: &str = "owner is";
 
 /// One way to misbehave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +41,9 @@ pub enum Mischief {
     LongMessage,
     CatalogueCode,
     OwnerOfAnotherTenant,
+    OwnerIs,
     LookUpMillion,
+    WriteMallory,
 }
 
 impl Mischief {
@@ -60,6 +66,8 @@ impl Mischief {
             "catalogue code" => Self::CatalogueCode,
             "owner of another tenant" => Self::OwnerOfAnotherTenant,
             "look up a million" => Self::LookUpMillion,
+            "write Mallory" => Self::WriteMallory,
+            name if name.starts_with(OWNER_IS) => Self::OwnerIs,
             _ => return None,
         })
     }
@@ -101,7 +109,10 @@ impl exported::settings::Guest for Component {
         }
         let mut fields = Fields {
             read: position(&pinned.source, "Name")?,
-            written: position(&pinned.target, "name")?,
+            written: position(
+                &pinned.target,
+                if asked("write contact_first_name") { "contact_first_name" } else { "name" },
+            )?,
             undeclared: 0,
         };
         fields.undeclared = (0..=1).find(|field| *field != fields.written).unwrap_or_default();
@@ -169,7 +180,8 @@ fn mischief_on_mapping(row: u32, mischief: Mischief, mapped: &mut Mapped) {
                 host::log(host::Level::Error, Some(row), &format!("line {line} of far too many"));
             }
         }
-        Mischief::OwnerOfAnotherTenant | Mischief::LookUpMillion => {}
+        Mischief::WriteMallory => mapped.edits.push(fine("Mallory")),
+        Mischief::OwnerOfAnotherTenant | Mischief::OwnerIs | Mischief::LookUpMillion => {}
         Mischief::LoopForever | Mischief::Recurse | Mischief::HogMemory | Mischief::Panic => {
             hang_or_crash(mischief);
         }
@@ -200,14 +212,10 @@ impl exported::ownership::Guest for Component {
         for (row, mischief) in asked(&work) {
             match mischief {
                 Mischief::OwnerOfAnotherTenant => {
-                    let owner = "00000000-0000-7000-8000-000000000666".to_owned();
-                    let assignment = Assignment { partner: Some(owner.clone()), owner, distributor: None };
-                    items.push(Decision {
-                        row,
-                        outcome: Outcome::Assign(assignment),
-                        warnings: Vec::new(),
-                        cause: 0,
-                    });
+                    items.push(assign(row, "00000000-0000-7000-8000-000000000666"));
+                }
+                Mischief::OwnerIs => {
+                    items.push(assign(row, name(&work.source, row).trim_start_matches(OWNER_IS).trim()));
                 }
                 Mischief::LookUpMillion => {
                     let keys: Vec<String> =
@@ -221,26 +229,33 @@ impl exported::ownership::Guest for Component {
     }
 }
 
+fn assign(row: u32, owner: &str) -> Decision {
+    let assignment = Assignment { partner: None, owner: owner.to_owned(), distributor: None };
+    Decision { row, outcome: Outcome::Assign(assignment), warnings: Vec::new(), cause: 0 }
+}
+
 fn causes() -> Vec<Cause> {
     vec![Cause { rule: "mischief".to_owned(), note: None, read: Vec::new() }]
 }
 
 /// The rows that ask for something.
 fn asked(work: &Work) -> Vec<(u32, Mischief)> {
-    let batch = &work.source;
+    let source = &work.source;
+    (0..source.rows).filter_map(|row| Some((row, Mischief::of(name(source, row))?))).collect()
+}
+
+/// The record's `Name`, blank where it is not there to be read.
+fn name(batch: &Batch, row: u32) -> &str {
     let Some(column) = batch.columns.iter().position(|field| *field == FIELDS.get().read) else {
-        return Vec::new();
+        return "";
     };
-    let name = |row: u32| {
-        let at = row as usize * batch.columns.len() + column;
-        let word = batch.words.get(at).copied().unwrap_or_default();
-        let start = (word >> 32) as usize;
-        match batch.kinds.get(at) {
-            Some(6) => batch.text.get(start..start + (word & 0xffff_ffff) as usize).unwrap_or_default(),
-            _ => "",
-        }
-    };
-    (0..batch.rows).filter_map(|row| Mischief::of(name(row)).map(|mischief| (row, mischief))).collect()
+    let at = row as usize * batch.columns.len() + column;
+    let word = batch.words.get(at).copied().unwrap_or_default();
+    let start = (word >> 32) as usize;
+    match batch.kinds.get(at) {
+        Some(6) => batch.text.get(start..start + (word & 0xffff_ffff) as usize).unwrap_or_default(),
+        _ => "",
+    }
 }
 
 fn hang_or_crash(mischief: Mischief) {
@@ -279,7 +294,6 @@ mod component {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dealsync_rules_sdk::Batch;
 
     #[test]
     fn only_records_that_ask_for_it_are_touched() {
