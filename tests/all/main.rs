@@ -4,7 +4,9 @@
 mod faults;
 mod import;
 mod incremental;
+mod matching;
 mod owner;
 mod schedule;
 mod settings;
 mod tidy;
+mod updates;

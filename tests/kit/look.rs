@@ -62,13 +62,13 @@ impl World {
             "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
              AND name NOT IN ('run', 'lane', 'connection', 'describe') ORDER BY name",
         );
-        let mut text = String::new();
-        for table in tables {
-            for row in self.rows(&format!("SELECT * FROM \"{table}\" ORDER BY 1, 2")) {
-                text.push_str(&format!("{table}: {row}\n"));
-            }
-        }
-        text
+        let lines_of = |table: String| {
+            let rows = self.rows(&format!("SELECT * FROM \"{table}\""));
+            rows.into_iter().map(move |row| format!("{table}: {row}\n"))
+        };
+        let mut lines: Vec<String> = tables.into_iter().flat_map(lines_of).collect();
+        lines.sort();
+        lines.concat()
     }
 }
 

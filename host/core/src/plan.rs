@@ -152,14 +152,14 @@ pub fn plan(facts: &Facts<'_>, shelves: &mut Shelves) -> Plan {
 pub fn plan_gone(source: &Source, stored: &Stored) -> Plan {
     let mut intents = Vec::new();
     let mut reasons = Vec::new();
-    match &stored.link {
-        Some(link) if link.state != LinkState::RemoteDeleted => {
+    if let Some(link) = &stored.link {
+        reasons.push(Reason::new(Code::RecordDeleted, &[]));
+        if link.state != LinkState::RemoteDeleted {
             intents.extend([Intent::SetLinkState(LinkState::RemoteDeleted), Intent::Log]);
-            reasons.push(Reason::new(Code::RecordDeleted, &[]));
         }
-        Some(_) => {}
-        None if stored.set_aside.is_some() => intents.push(Intent::TakeBack),
-        None => {}
+    }
+    if stored.set_aside.is_some() {
+        intents.push(Intent::TakeBack);
     }
     Plan {
         sf_id: source.id,
@@ -234,6 +234,7 @@ impl Draft<'_> {
             intents.push(Intent::SetLinkState(LinkState::OutOfScope));
             intents.push(Intent::Log);
         }
+        self.taken_back(&mut intents);
         self.plan(outcome, intents, vec![reason])
     }
 

@@ -1,6 +1,6 @@
 //! One page of Opportunities: gather facts, ask the rules, plan, commit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use dealsync_core::answers::{Context, FaultKind, RuleFault};
@@ -151,9 +151,11 @@ async fn again_with_deals(
     plans: &mut [Plan],
     shelves: &mut Shelves,
 ) -> Result<(), AppError> {
-    let moves = |intent: &Intent| matches!(intent, Intent::UpdateDeal(_) | Intent::MoveBase { .. });
-    let differing: Vec<usize> =
-        (0..plans.len()).filter(|row| plans[*row].intents.iter().any(moves)).collect();
+    // A conflict that a person has to settle moves nothing, and is told all the same.
+    let moves =
+        |intent: &Intent| matches!(intent, Intent::UpdateDeal(_) | Intent::MoveBase { .. } | Intent::Log);
+    let differs = |row: &usize| stored[*row].link.is_some() && plans[*row].intents.iter().any(moves);
+    let differing: Vec<usize> = (0..plans.len()).filter(differs).collect();
     if differing.is_empty() {
         return Ok(());
     }
@@ -250,7 +252,7 @@ fn waits_on(plan: &Plan, source: &Source) -> Vec<String> {
     if !matches!(plan.outcome, dealsync_core::plan::Outcome::Parked) {
         return Vec::new();
     }
-    let mut keys = HashSet::from([SETTINGS_KEY.to_owned()]);
+    let mut keys = BTreeSet::from([SETTINGS_KEY.to_owned()]);
     for address in [&source.partner_email, &source.distributor_email].into_iter().flatten() {
         let address = normal_email(address);
         if !address.is_empty() && address.len() <= 254 {

@@ -99,6 +99,7 @@ impl TenantStore {
 
     /// Marks records to be tried again by the next run: those named, or with `None`
     /// all that are parked. Returns how many. Refuses an id that is not set aside.
+    /// A record whose deal a person had removed is imported again where it is named.
     pub async fn retry(&self, ids: Option<Vec<SfId>>, now: i64) -> Result<u64, StoreError> {
         self.change(move |_, transaction| {
             let Some(ids) = ids else {
@@ -114,6 +115,7 @@ impl TenantStore {
                     0 => return Err(not_aside(id).into()),
                     several => marked += several as u64,
                 }
+                transaction.execute("DELETE FROM tombstone WHERE sf_id = ?1", [id.as_str()])?;
             }
             Ok(marked)
         })
