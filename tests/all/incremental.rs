@@ -1,6 +1,7 @@
 //! Incremental runs: what they read, what they look at again, and what they leave
 //! to the full run.
 
+use dealsync::app::PULL_LANE;
 use dealsync::run::{Kind, Request};
 use dealsync::store::{LogFilter, LogState};
 use dealsync_core::ids::SfId;
@@ -118,7 +119,7 @@ async fn a_restart_reads_neither_describes_nor_rows_again() {
     let mut world = World::new().await;
     world.has(opportunity("Globex"));
     world.full().await;
-    let spent = world.store().await.connection("prod").await.expect("a connection").api_calls;
+    let spent = world.store().await.lane(PULL_LANE).await.expect("the lane").spent;
     world.restart();
     world.sim.reset_tally();
     let report = world.incremental().await;
@@ -126,7 +127,7 @@ async fn a_restart_reads_neither_describes_nor_rows_again() {
     let kinds = world.sim.tally().kinds;
     assert_eq!(kinds.get("describe"), None, "{kinds:?}");
     assert_eq!(kinds.get("token"), Some(&1));
-    let now = world.store().await.connection("prod").await.expect("a connection").api_calls;
+    let now = world.store().await.lane(PULL_LANE).await.expect("the lane").spent;
     assert!(spent.is_some() && now != spent, "the day's calls go on being counted: {now:?}");
 }
 

@@ -21,7 +21,7 @@ use crate::run::{Report, Request, Trigger, Watch};
 use crate::salesforce::{self, Client, HttpTransport, Transport};
 use crate::secrets::{HostKey, KEY_VARIABLE};
 use crate::settings::{self, SecretSource, TenantSettings};
-use crate::store::{Lease, RunEnd, RunStart, RunState, Store, StoreError, TenantStore};
+use crate::store::{Lease, RunEnd, RunStart, RunState, SettingsVersion, Store, StoreError, TenantStore};
 
 /// The one lane there is so far: Opportunities of the Deal Registration integration.
 pub const PULL_LANE: &str = "deals/pull/Opportunity";
@@ -58,7 +58,8 @@ impl AppOptions {
 
 /// One run's hold on a lane within this process; given back when the run ends,
 /// however it ends.
-struct Turn {
+#[derive(Debug)]
+pub(crate) struct Turn {
     inner: Arc<Inner>,
     key: (TenantId, String),
 }
@@ -184,33 +185,42 @@ impl App {
         if done.as_ref().is_err_and(|error| error.code == Some(Code::FieldNotVisible)) {
             // A field was hidden or removed since the org was described. Described anew,
             // a shipped mapping of it falls away; one of the tenant's own is named.
-            self.forget_describes(&store).await?;
-            done = pull().run(watch).await;
+            done = match self.forget_describes(&store).await {
+                Ok(()) => pull().run(watch).await,
+                Err(error) => Err(error),
+            };
         }
         if let Err(error) = &done {
             self.note_failure(&store, &lease, run, error).await;
-            self.leave_connection(&store, error).await;
+            if error.kind == FailureKind::Paused {
+                // A refusal must not outlive what it was for.
+                self.forget_client(tenant);
+            }
         }
         store.release(&lease).await?;
         done
     }
 
     async fn forget_describes(&self, store: &TenantStore) -> Result<(), AppError> {
-        let settings = self.settings(store).await?;
-        let client = self.client(store, &settings).await?;
+        let client = self.client(store).await?;
         client.use_describes(salesforce::DescribeCache::default());
         Ok(())
     }
 
     /// Takes the lane for this process. Refuses where another run of it is at work.
     fn take_turn(&self, tenant: &TenantId, lane: &str) -> Result<Turn, AppError> {
-        let key = (tenant.clone(), lane.to_owned());
-        if self.turns().insert(key.clone()) {
-            return Ok(Turn { inner: self.inner.clone(), key });
-        }
-        Err(AppError::new(format!("the lane {lane} is running already"))
-            .hint("wait for that run, or look at it with: dealsync lane list")
-            .kind(FailureKind::Held))
+        self.try_turn(tenant, lane).ok_or_else(|| {
+            AppError::new(format!("the lane {lane} is running already"))
+                .hint("wait for that run, or look at it with: dealsync lane list")
+                .kind(FailureKind::Held)
+        })
+    }
+
+    /// Takes what only one at a time may do for a tenant: a lane, or its mails.
+    pub(crate) fn try_turn(&self, tenant: &TenantId, what: &str) -> Option<Turn> {
+        let key = (tenant.clone(), what.to_owned());
+        let free = self.turns().insert(key.clone());
+        free.then(|| Turn { inner: self.inner.clone(), key })
     }
 
     fn turns(&self) -> std::sync::MutexGuard<'_, HashSet<(TenantId, String)>> {
@@ -259,6 +269,7 @@ impl App {
             next_due: None,
             // What was held back is worked out anew.
             start_over: error.code == Some(Code::MassChangeStopped),
+            spent: self.clients().get(store.id()).map(|(_, client)| crate::connect::spent(client)),
             error: Some(error.message.clone()),
         };
         let noted = async {
@@ -276,21 +287,30 @@ impl App {
         }
     }
 
-    /// Keeps the count of calls of a run that failed. Where the connection now waits
-    /// for a person, its client is let go: a refusal must not outlive what it was for.
-    async fn leave_connection(&self, store: &TenantStore, error: &AppError) {
-        let known = self.clients().get(store.id()).map(|(_, client)| client.clone());
-        let Some(client) = known else { return };
-        let kept = async {
-            let settings = self.settings(store).await?;
-            self.keep_connection(store, &settings, &client).await
-        };
-        if let Err(failure) = kept.await {
-            tracing::warn!(%failure, "The calls of a failed run could not be written down");
+    /// Lets a tenant's client go, with its session, secrets and refusals: the next
+    /// question is asked with what is stored by then.
+    pub(crate) fn forget_client(&self, tenant: &TenantId) {
+        self.clients().remove(tenant);
+    }
+
+    /// Removes a tenant with everything of it.
+    pub async fn delete_tenant(&self, tenant: &TenantId) -> Result<(), AppError> {
+        self.store().delete_tenant(tenant).await?;
+        self.forget_client(tenant);
+        let components = self.inner.data.join("components").join(tenant.as_str());
+        match std::fs::remove_dir_all(&components) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(AppError::new(format!("{} could not be removed: {error}", components.display())))
+            }
+            _ => Ok(()),
         }
-        if error.kind == FailureKind::Paused {
-            self.clients().remove(store.id());
-        }
+    }
+
+    /// Lets a paused lane run again, with a fresh login.
+    pub async fn resume_lane(&self, tenant: &TenantId, lane: &str) -> Result<(), AppError> {
+        self.store().tenant(tenant).await?.resume(lane, self.clock().now_micros()).await?;
+        self.forget_client(tenant);
+        Ok(())
     }
 
     /// What a backfill would read, without reading it: one call.
@@ -322,11 +342,14 @@ impl App {
 
     /// The tenant's settings as they stand.
     pub(crate) async fn settings(&self, store: &TenantStore) -> Result<Arc<TenantSettings>, AppError> {
-        let stored = store.settings().await?.ok_or_else(|| {
+        Ok(Arc::new(TenantSettings::parse(&self.stored_settings(store).await?.toml)?))
+    }
+
+    async fn stored_settings(&self, store: &TenantStore) -> Result<SettingsVersion, AppError> {
+        store.settings().await?.ok_or_else(|| {
             AppError::new("this tenant has no settings yet")
                 .hint("apply some with: dealsync tenant apply FILE.toml")
-        })?;
-        Ok(Arc::new(TenantSettings::parse(&stored.toml)?))
+        })
     }
 
     /// The compiled `standard`, shared by all tenants.
@@ -390,19 +413,16 @@ impl App {
 
     /// A client for the tenant's connection. Kept for as long as the settings stay
     /// the same, so that its session and describes serve the next run.
-    pub(crate) async fn client(
-        &self,
-        store: &TenantStore,
-        settings: &TenantSettings,
-    ) -> Result<Client, AppError> {
-        let version = store.settings().await?.map_or(0, |stored| stored.version);
+    pub(crate) async fn client(&self, store: &TenantStore) -> Result<Client, AppError> {
+        let stored = self.stored_settings(store).await?;
         if let Some((known, client)) = self.clients().get(store.id())
-            && *known == version
+            && *known == stored.version
         {
             return Ok(client.clone());
         }
-        let client = crate::connect::client(self, store, settings).await?;
-        self.clients().insert(store.id().clone(), (version, client.clone()));
+        let settings = TenantSettings::parse(&stored.toml)?;
+        let client = crate::connect::client(self, store, &settings).await?;
+        self.clients().insert(store.id().clone(), (stored.version, client.clone()));
         Ok(client)
     }
 

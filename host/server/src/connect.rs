@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dealsync_core::ids::SfId;
 
-use crate::app::{App, AppError, org_changed};
+use crate::app::{App, AppError, PULL_LANE, org_changed};
 use crate::salesforce::{
     Budget, Client, ConnectionSettings, DescribeCache, Error, Grant, ObjectDescribe, Secret, Secrets,
     SourceObjects,
@@ -62,8 +62,8 @@ pub(crate) async fn client(
             .hint("add [connection] to its settings and apply them")
     })?;
     let known = store.connection(&connection.name).await?;
-    let counters =
-        known.api_calls.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let spent = store.lane(PULL_LANE).await.ok().and_then(|lane| lane.spent);
+    let counters = spent.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let budget = Budget::resumed(connection.daily_api_calls, connection.manual_reserve, counters);
     let secrets = Secrets {
         client_secret: secret(store, "client_secret").await?,
@@ -147,29 +147,26 @@ impl App {
             Some(expected) if !confirmed => return Err(org_changed(expected, session.org_id)),
             _ => {
                 let instance_url = Some(session.instance_url.clone());
-                let state = ConnectionState { org: Some(session.org_id), instance_url, ..known };
+                let state = ConnectionState { org: Some(session.org_id), instance_url };
                 store.save_connection(name, state).await?;
                 client.expect_org(session.org_id).await;
+                if known.org.is_some() {
+                    // How far the old org was read says nothing about this one.
+                    store.forget_cursor(PULL_LANE).await?;
+                }
             }
         }
         Ok(session.org_id)
     }
 
-    /// Stores the describes and the count of calls, so that a restart neither reads
-    /// nor spends anew.
-    pub(crate) async fn keep_connection(
+    /// Stores the describes, so that a restart does not read them anew.
+    pub(crate) async fn keep_describes(
         &self,
         store: &TenantStore,
         settings: &TenantSettings,
         client: &Client,
     ) -> Result<(), AppError> {
         let name = connection_name(settings);
-        let counters = client.budget().counters();
-        let known = store.connection(name).await?;
-        let api_calls = Some(serde_json::to_string(&counters).map_err(AppError::bug)?);
-        store
-            .save_connection(name, ConnectionState { api_day: Some(counters.day), api_calls, ..known })
-            .await?;
         let json = client.describes().to_json();
         if store.describe(name, ALL_OBJECTS).await?.is_none_or(|stored| stored.json != json) {
             let fetched_at = self.clock().now_micros();
@@ -177,6 +174,11 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// What the connection spent of the day's calls, as it is stored.
+pub(crate) fn spent(client: &Client) -> String {
+    serde_json::to_string(&client.budget().counters()).expect("counters are plain numbers")
 }
 
 pub(crate) fn connection_name(settings: &TenantSettings) -> &str {

@@ -6,8 +6,8 @@ use dealsync_core::reason::{Code, Reason};
 use dealsync_core::schema::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{App, AppError};
-use crate::connect::Describes;
+use crate::app::{App, AppError, PULL_LANE};
+use crate::connect::{Describes, spent};
 use crate::ready::{Fields, may_flow};
 use crate::salesforce::{Class, Client, source_schema};
 use crate::settings::TenantSettings;
@@ -47,7 +47,7 @@ impl App {
         let store = self.store().tenant(tenant).await?;
         let settings = self.settings(&store).await?;
         let mut checks = Vec::new();
-        let client = match self.client(&store, &settings).await {
+        let client = match self.client(&store).await {
             Ok(client) => client.classed(Class::Manual),
             Err(error) => return Ok(vec![Check::failed("connection", &error)]),
         };
@@ -77,7 +77,8 @@ impl App {
             }
         }
         calls(&client, &settings, &mut checks).await;
-        self.keep_connection(&store, &settings, &client).await?;
+        self.keep_describes(&store, &settings, &client).await?;
+        store.keep_spent(PULL_LANE, spent(&client)).await?;
         Ok(checks)
     }
 }

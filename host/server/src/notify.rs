@@ -44,6 +44,8 @@ pub struct Delivered {
 /// tried again later and later, and in the end told in the log as MAIL_FAILED.
 /// Does nothing where the tenant set up no mail.
 pub async fn deliver_due(app: &App, tenant: &TenantId, time: Duration) -> Result<Delivered, AppError> {
+    // Two rounds at once would read the same mails and send them twice.
+    let Some(_turn) = app.try_turn(tenant, LOG_LANE) else { return Ok(Delivered::default()) };
     let store = app.store().tenant(tenant).await?;
     let Some(version) = store.settings().await? else { return Ok(Delivered::default()) };
     let settings = TenantSettings::parse(&version.toml)?;

@@ -54,7 +54,7 @@ impl Ready {
             return Err(AppError::new("the import is switched off")
                 .hint("set pull_opportunities = true in [deal_registration] and apply the settings"));
         }
-        let client = app.client(store, &settings).await?.classed(request.class());
+        let client = app.client(store).await?.classed(request.class());
         let org = app.expect_org(store, &settings, &client, request.confirmed).await?;
         let describes = Describes::read(&client).await?;
         let fields = Fields::find(&settings, &describes)?;

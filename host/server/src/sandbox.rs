@@ -124,7 +124,7 @@ impl App {
     ) -> Result<(Chain, Arc<dyn Directory>), AppError> {
         let store = self.store().tenant(tenant).await?;
         let settings = self.settings(&store).await?;
-        let client = self.client(&store, &settings).await?;
+        let client = self.client(&store).await?;
         let describes = Describes::read(&client).await?;
         let fields = Fields::find(&settings, &describes)?;
         let source = source_schema(describes.objects());

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use aws_lc_rs::digest::{SHA256, digest as sha256};
 use dealsync_core::ids::TenantId;
 use dealsync_rules::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::app::{App, AppError, DEAL_REGISTRATION, secret_sources};
 use crate::settings::{SecretSource, TenantSettings};
-use crate::store::{SETTINGS_KEY, StoreError};
+use crate::store::{SETTINGS_KEY, StoreError, TenantStore};
 
 /// A settings file with everything it names, read where the person is: the service
 /// itself opens none of these files.
@@ -82,8 +83,9 @@ impl App {
         }
         let store = self.store().tenant(&id).await?;
         for (name, secret) in secrets {
-            store.put_secret(name, &secret).await?;
+            put_if_new(&store, name, &secret).await?;
         }
+        self.forget_client(&id);
         let version = store.save_settings(&toml, &apply.actor, now).await?;
         for lane in crate::app::LANES {
             store.ensure_lane(lane, DEAL_REGISTRATION, now).await?;
@@ -136,6 +138,19 @@ impl App {
 fn file<'a>(apply: &'a Apply, name: &str) -> Result<&'a [u8], AppError> {
     let bytes = apply.files.get(name).ok_or_else(|| AppError::new(format!("the file {name} is missing")))?;
     Ok(bytes)
+}
+
+/// Seals a secret, unless it is the one that was applied last: what was renewed since
+/// then, as refresh tokens are, must not fall back to what stands in the file.
+async fn put_if_new(store: &TenantStore, name: &str, secret: &str) -> Result<(), AppError> {
+    let digest = sha256(&SHA256, secret.as_bytes());
+    let applied: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let note = format!("{name}.applied");
+    if store.secret(&note).await?.as_deref() != Some(&applied) {
+        store.put_secret(name, secret).await?;
+        store.put_secret(&note, &applied).await?;
+    }
+    Ok(())
 }
 
 /// What is legal and still worth saying.

@@ -119,7 +119,7 @@ impl Lane {
                 Ok(())
             }
             Self::Resume { lane, tenant } => {
-                cx.tenant(tenant.name()).await?.resume(lane, cx.now()).await?;
+                cx.app.resume_lane(cx.tenant(tenant.name()).await?.id(), lane).await?;
                 cx.out.line(&format!("{lane} goes on"));
                 Ok(())
             }

@@ -220,7 +220,7 @@ async fn check(cx: &Context<'_>, id: &str) -> Result<(), CliError> {
 
 async fn delete(cx: &Context<'_>, id: &str) -> Result<(), CliError> {
     let tenant: TenantId = cx.tenant_id(Some(id)).await?;
-    cx.app.store().delete_tenant(&tenant).await?;
+    cx.app.delete_tenant(&tenant).await?;
     cx.out.line(&format!("tenant {tenant} deleted"));
     Ok(())
 }

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use self::page::{PageContext, Planned};
 use crate::app::{App, AppError, FailureKind, LEASE_TTL};
 use crate::ready::Ready;
-use crate::run::{Counts, Kind, Report, Request, Watch};
+use crate::run::{Backfill, Counts, Kind, Report, Request, Watch};
 use crate::salesforce::{Client, Error, Page, PullQuery, Scope};
 use crate::store::{Lease, PageCommit, RunEnd, RunState, TenantStore};
 
@@ -63,8 +63,8 @@ pub struct Resume {
     pub modstamp: i64,
     pub id: String,
     pub counts: Counts,
-    /// The run is a backfill of records created since that day.
-    pub since: Option<i32>,
+    /// What is being brought over, where the run is a backfill.
+    pub backfill: Option<Backfill>,
     pub started: i64,
 }
 
@@ -117,10 +117,13 @@ const QUERY_RESTARTS_MAX: usize = 20;
 impl Pull<'_> {
     /// Runs the lane to its end. An error stops the run where it is: what was
     /// committed stays, and the next run takes up from there.
-    pub async fn run(self, watch: &dyn Watch) -> Result<Report, AppError> {
+    pub async fn run(mut self, watch: &dyn Watch) -> Result<Report, AppError> {
         let ready = Arc::new(Ready::assemble(self.app, &self.store, &self.request).await?);
         let lane = self.store.lane(crate::app::PULL_LANE).await?;
         let resume = self.resume_point(lane.resume.as_deref());
+        if let Some(resume) = &resume {
+            self.request.backfill = resume.backfill.clone();
+        }
         let mut progress = Progress {
             counts: resume.as_ref().map(|resume| resume.counts.clone()).unwrap_or_default(),
             cursor: lane.cursor.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
@@ -167,27 +170,23 @@ impl Pull<'_> {
             after: resume.as_ref().and_then(|resume| Some((resume.modstamp, resume.id.parse().ok()?))),
             created_since: since_micros(&self.request),
         };
-        let mut query = self.query(ready)?.scoped(scope);
-        let mut first = ready.client.pull_first(&query).await?;
+        let query = self.query(ready)?.scoped(scope);
+        let first = ready.client.pull_first(&query).await?;
         let links = self.store.links(ready.org).await?;
         if !progress.resumed && !self.request.confirmed && self.request.backfill.is_none() {
             brake_before(&links, first.total)?;
         }
-        for _ in 0..QUERY_RESTARTS_MAX {
-            match self.pages(ready, first, progress, watch).await? {
-                Read::All => break,
-                Read::PlaceLost => {
-                    query = query.scoped(Scope::Full {
-                        after: progress.last,
-                        created_since: since_micros(&self.request),
-                    });
-                    first = ready.client.pull_first(&query).await?;
-                }
-            }
-        }
+        let since = since_micros(&self.request);
+        let behind = |last: Option<(i64, SfId)>| Scope::Full { after: last, created_since: since };
+        self.read(ready, &query, first, behind, progress, watch).await?;
         if !progress.resumed && self.request.backfill.is_none() {
-            let plans = vanished::plans(self, ready, links, progress).await?;
-            self.write(ready, plans, progress, None, watch).await?;
+            let mut missing = vanished::missing_links(self, &links, progress)?;
+            let asides = self.store.aside_ids(ready.org).await?;
+            missing.extend(asides.into_iter().filter(|id| !progress.seen.contains(id)));
+            if !missing.is_empty() {
+                let plans = vanished::plans(self, ready, &missing).await?;
+                self.write(ready, plans, progress, None, watch).await?;
+            }
         }
         self.let_go(ready, progress).await
     }
@@ -201,12 +200,13 @@ impl Pull<'_> {
         let noticed = changes::noticed(self, ready, progress).await?;
         let since = progress.cursor.since(progress.cursor.opportunities);
         let query = self.query(ready)?.scoped(Scope::Changed { since, upper: self.upper() });
+        let upper = self.upper();
         let first = ready.client.pull_first(&query).await?;
-        if let Read::PlaceLost = self.pages(ready, first, progress, watch).await? {
-            return Err(AppError::new("Salesforce lost the place of a long query")
-                .hint("the next run starts from where this one got to")
-                .kind(FailureKind::Later));
-        }
+        let behind = |last: Option<(i64, SfId)>| Scope::Changed {
+            since: last.map_or(since, |(stamp, _)| stamp),
+            upper,
+        };
+        self.read(ready, &query, first, behind, progress, watch).await?;
         let due = changes::due(self, ready, noticed, progress).await?;
         for ids in due.chunks(changes::BY_ID_CHUNK) {
             for mut page in ready.client.by_ids(&query, ids).await? {
@@ -214,18 +214,48 @@ impl Pull<'_> {
                 self.page(ready, page, progress, watch).await?;
             }
         }
-        self.settle_missing(ready, &due, progress).await?;
+        self.settle_missing(ready, &due, progress, watch).await?;
         self.let_go(ready, progress).await
     }
 
-    /// Records that were due and that Salesforce shows no more are not asked for
-    /// again and again.
-    async fn settle_missing(&self, ready: &Ready, due: &[SfId], progress: &Progress) -> Result<(), AppError> {
+    /// Records that were due and that Salesforce shows no more are set aside no longer.
+    async fn settle_missing(
+        &self,
+        ready: &Arc<Ready>,
+        due: &[SfId],
+        progress: &mut Progress,
+        watch: &dyn Watch,
+    ) -> Result<(), AppError> {
         let missing: Vec<SfId> = due.iter().copied().filter(|id| !progress.seen.contains(id)).collect();
-        if !missing.is_empty() && self.lease.is_some() {
-            self.store.clear_due(ready.org, missing, self.app.clock().now_micros()).await?;
+        if missing.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let plans = vanished::unseen(self, ready, missing).await?;
+        self.write(ready, plans, progress, None, watch).await
+    }
+
+    /// A whole query. Where Salesforce forgets how far we were, asks again from the
+    /// last row that was worked on.
+    async fn read(
+        &self,
+        ready: &Arc<Ready>,
+        query: &PullQuery,
+        mut first: Page,
+        behind: impl Fn(Option<(i64, SfId)>) -> Scope,
+        progress: &mut Progress,
+        watch: &dyn Watch,
+    ) -> Result<(), AppError> {
+        for _ in 0..QUERY_RESTARTS_MAX {
+            match self.pages(ready, first, progress, watch).await? {
+                Read::All => return Ok(()),
+                Read::PlaceLost => {
+                    first = ready.client.pull_first(&query.scoped(behind(progress.last))).await?
+                }
+            }
+        }
+        Err(AppError::new("Salesforce lost the place of a long query again and again")
+            .hint("the next run goes on from the last page that was committed")
+            .kind(FailureKind::Later))
     }
 
     /// All pages of a query, the next one being fetched while this one is worked on.
@@ -364,7 +394,7 @@ impl Pull<'_> {
             modstamp,
             id: id.to_string(),
             counts: progress.counts.clone(),
-            since: since_day(&self.request),
+            backfill: self.request.backfill.clone(),
             started: self.started,
         });
         let commit = PageCommit {
@@ -403,10 +433,11 @@ impl Pull<'_> {
             cursor: Some(json(&cursor)),
             next_due: None,
             start_over: false,
+            spent: Some(crate::connect::spent(&ready.client)),
             error: None,
         };
         self.store.finish_run(lease, end).await?;
-        self.app.keep_connection(&self.store, &ready.settings, &ready.client).await
+        self.app.keep_describes(&self.store, &ready.settings, &ready.client).await
     }
 
     fn query(&self, ready: &Ready) -> Result<PullQuery, AppError> {
@@ -419,14 +450,17 @@ impl Pull<'_> {
         self.started + DAY_MICROS
     }
 
-    /// Where a full run of the same kind was cut off, if that is not too long ago.
+    /// Where a full run was cut off, if that is not too long ago. A backfill that was
+    /// cut off is finished as one, whoever runs next: its owners are not mailed and its
+    /// dates are kept. A run that a person confirmed starts at the beginning.
     fn resume_point(&self, stored: Option<&str>) -> Option<Resume> {
         if self.request.kind != Kind::Full || self.lease.is_none() {
             return None;
         }
         let resume: Resume = serde_json::from_str(stored?).ok()?;
         let fresh = self.started - resume.started < RESUME_AGE_MAX;
-        (fresh && resume.since == since_day(&self.request)).then_some(resume)
+        let same = resume.backfill == self.request.backfill || self.request.backfill.is_none();
+        (fresh && same && !self.request.confirmed).then_some(resume)
     }
 }
 
@@ -479,12 +513,8 @@ fn calls(ready: &Ready) -> u64 {
     u64::from(ready.client.budget().counters().total())
 }
 
-fn since_day(request: &Request) -> Option<i32> {
-    request.backfill.as_ref()?.since
-}
-
 fn since_micros(request: &Request) -> Option<i64> {
-    since_day(request).map(|day| i64::from(day) * DAY_MICROS)
+    request.backfill.as_ref()?.since.map(|day| i64::from(day) * DAY_MICROS)
 }
 
 /// Drops rows that this run has planned already: an overlapping or repeated page

@@ -1,4 +1,4 @@
-//! Links whose record did not answer a full run: deleted, out of scope, or hidden.
+//! Records that a run expected and did not get: deleted, out of scope, or hidden.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,25 +13,25 @@ use super::{Progress, Pull, is_followed, mass_change, page};
 use crate::app::AppError;
 use crate::ready::Ready;
 
-/// Plans for every linked record this run has not seen. Asks Salesforce for each of
-/// them by id, deleted ones included; one that is not even there was deleted for
-/// good or hidden, and counts as deleted. Stops where too many are gone at once.
-pub(super) async fn plans(
+/// Linked records that this run has not seen. Stops where too many are gone at once.
+pub(super) fn missing_links(
     pull: &Pull<'_>,
-    ready: &Arc<Ready>,
-    links: Vec<(SfId, LinkState, RemoteObject)>,
+    links: &[(SfId, LinkState, RemoteObject)],
     progress: &Progress,
-) -> Result<Planned, AppError> {
-    let seen = &progress.seen;
+) -> Result<Vec<SfId>, AppError> {
     let followed: Vec<SfId> = links.iter().filter(|link| is_followed(link)).map(|(id, _, _)| *id).collect();
-    let missing: Vec<SfId> = followed.iter().copied().filter(|id| !seen.contains(id)).collect();
-    let mut planned = Planned::default();
-    if missing.is_empty() {
-        return Ok(planned);
-    }
+    let missing: Vec<SfId> = followed.iter().copied().filter(|id| !progress.seen.contains(id)).collect();
     if !pull.request.confirmed {
         mass_change((missing.len() + progress.leaving.plans.len()) as u64, followed.len() as u64)?;
     }
+    Ok(missing)
+}
+
+/// Plans for records that a query did not bring, each asked for by id, deleted ones
+/// included. One that is not even there was deleted for good or hidden, and counts
+/// as deleted.
+pub(super) async fn plans(pull: &Pull<'_>, ready: &Arc<Ready>, ids: &[SfId]) -> Result<Planned, AppError> {
+    let mut planned = Planned::default();
     let query = pull.query(ready)?;
     let context = PageContext {
         app: pull.app.clone(),
@@ -40,7 +40,7 @@ pub(super) async fn plans(
         as_of: pull.started,
         seed: 0,
     };
-    for ids in missing.chunks(super::changes::BY_ID_CHUNK) {
+    for ids in ids.chunks(super::changes::BY_ID_CHUNK) {
         let mut gone: HashSet<SfId> = ids.iter().copied().collect();
         for mut page in ready.client.by_ids(&query, ids).await? {
             ready.client.fill_contacts(&mut page).await?;
@@ -50,13 +50,16 @@ pub(super) async fn plans(
             merge(&mut planned, page::work_out(&context, page, 0).await?);
         }
         let gone: Vec<SfId> = ids.iter().copied().filter(|id| gone.contains(id)).collect();
-        let stored = pull.store.facts(ready.org, &gone).await?;
-        for (id, stored) in gone.into_iter().zip(stored) {
-            planned.plans.push(deleted(id, &stored));
-            planned.waits.push(Vec::new());
-        }
+        merge(&mut planned, unseen(pull, ready, gone).await?);
     }
     Ok(planned)
+}
+
+/// Plans for records of which Salesforce shows nothing any more.
+pub(super) async fn unseen(pull: &Pull<'_>, ready: &Ready, ids: Vec<SfId>) -> Result<Planned, AppError> {
+    let stored = pull.store.facts(ready.org, &ids).await?;
+    let plans: Vec<_> = ids.into_iter().zip(&stored).map(|(id, stored)| deleted(id, stored)).collect();
+    Ok(Planned { waits: vec![Vec::new(); plans.len()], plans, ..Planned::default() })
 }
 
 fn merge(into: &mut Planned, page: Planned) {

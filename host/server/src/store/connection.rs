@@ -12,10 +12,6 @@ pub struct ConnectionState {
     /// The org of the first login: another one later is ORG_CHANGED.
     pub org: Option<SfId>,
     pub instance_url: Option<String>,
-    /// The day `api_calls` counts, in days since 1970-01-01.
-    pub api_day: Option<i64>,
-    /// JSON; its shape is the budget's.
-    pub api_calls: Option<String>,
 }
 
 /// An object's describe as Salesforce sent it.
@@ -31,16 +27,9 @@ impl TenantStore {
         let name = name.to_owned();
         self.on(move |_, connection| {
             let state = connection
-                .prepare_cached(
-                    "SELECT org, instance_url, api_day, api_calls FROM connection WHERE name = ?1",
-                )?
+                .prepare_cached("SELECT org, instance_url FROM connection WHERE name = ?1")?
                 .query_row([name], |row| {
-                    Ok(ConnectionState {
-                        org: maybe_sf_id_at(row, 0)?,
-                        instance_url: row.get(1)?,
-                        api_day: row.get(2)?,
-                        api_calls: row.get(3)?,
-                    })
+                    Ok(ConnectionState { org: maybe_sf_id_at(row, 0)?, instance_url: row.get(1)? })
                 })
                 .optional()?;
             Ok(state.unwrap_or_default())
@@ -54,18 +43,11 @@ impl TenantStore {
         self.on(move |_, connection| {
             connection
                 .prepare_cached(
-                    "INSERT INTO connection (name, org, instance_url, api_day, api_calls)
-                     VALUES (?1, ?2, ?3, ?4, ?5)
-                     ON CONFLICT DO UPDATE SET org = ?2, instance_url = ?3, api_day = ?4, api_calls = ?5
-                     WHERE (org, instance_url, api_day, api_calls) IS NOT (?2, ?3, ?4, ?5)",
+                    "INSERT INTO connection (name, org, instance_url) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO UPDATE SET org = ?2, instance_url = ?3
+                     WHERE (org, instance_url) IS NOT (?2, ?3)",
                 )?
-                .execute(params![
-                    name,
-                    state.org.as_ref().map(SfId::as_str),
-                    state.instance_url,
-                    state.api_day,
-                    state.api_calls,
-                ])?;
+                .execute(params![name, state.org.as_ref().map(SfId::as_str), state.instance_url])?;
             Ok(())
         })
         .await

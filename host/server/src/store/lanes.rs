@@ -27,6 +27,8 @@ pub struct Lane {
     pub resume: Option<String>,
     /// Deals the lane has created so far.
     pub sequence: u64,
+    /// What the connection spent of the day's API calls; JSON of the budget.
+    pub spent: Option<String>,
 }
 
 /// The right to work on a lane until `until`, or until somebody else claims it.
@@ -92,6 +94,8 @@ pub struct RunEnd {
     pub next_due: Option<i64>,
     /// Forget where to resume although the run did not complete.
     pub start_over: bool,
+    /// What the connection spent of the day's API calls; `None` leaves that as it is.
+    pub spent: Option<String>,
     /// For people, where the run failed.
     pub error: Option<String>,
 }
@@ -132,7 +136,8 @@ impl TenantStore {
     pub async fn lanes(&self) -> Result<Vec<Lane>, StoreError> {
         self.on(|_, connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT name, integration, paused, holder, lease_until, last_run, next_due, cursor, resume, sequence
+                "SELECT name, integration, paused, holder, lease_until, last_run, next_due, cursor, resume,
+                        sequence, spent
                  FROM lane ORDER BY name",
             )?;
             let lanes = statement.query_map([], lane_at)?.collect::<Result<_, _>>()?;
@@ -231,6 +236,27 @@ impl TenantStore {
     }
 
     /// Says when a lane is due next.
+    /// Forgets how far a lane has read: its next run looks at everything. For a lane
+    /// that reads from another org from now on.
+    pub async fn forget_cursor(&self, lane: &str) -> Result<(), StoreError> {
+        let lane = lane.to_owned();
+        self.on(move |_, connection| {
+            connection.execute("UPDATE lane SET cursor = NULL, resume = NULL WHERE name = ?1", [lane])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Keeps what was spent of the day's API calls outside of a run.
+    pub async fn keep_spent(&self, lane: &str, spent: String) -> Result<(), StoreError> {
+        let lane = lane.to_owned();
+        self.on(move |_, connection| {
+            connection.execute("UPDATE lane SET spent = ?2 WHERE name = ?1", params![lane, spent])?;
+            Ok(())
+        })
+        .await
+    }
+
     pub async fn set_next_due(&self, lane: &str, at: i64) -> Result<(), StoreError> {
         let lane = lane.to_owned();
         self.on(move |_, connection| {
@@ -285,9 +311,16 @@ impl TenantStore {
             let completed = end.state == RunState::Completed;
             let held = transaction.execute(
                 "UPDATE lane SET cursor = COALESCE(?3, cursor), next_due = COALESCE(?4, next_due),
-                        resume = CASE WHEN ?5 THEN NULL ELSE resume END
+                        resume = CASE WHEN ?5 THEN NULL ELSE resume END, spent = COALESCE(?6, spent)
                  WHERE name = ?1 AND fence = ?2 AND holder IS NOT NULL",
-                params![lease.lane, lease.fence, end.cursor, end.next_due, completed || end.start_over],
+                params![
+                    lease.lane,
+                    lease.fence,
+                    end.cursor,
+                    end.next_due,
+                    completed || end.start_over,
+                    end.spent,
+                ],
             )?;
             if held == 0 {
                 return Err(fenced(&lease).into());
@@ -307,7 +340,7 @@ impl TenantStore {
                 ],
             )?;
             if completed {
-                log::resolve_lane(transaction, &lease.lane, end.now)?;
+                log::resolve_lane(transaction, &lease.lane, end.run, end.now)?;
                 outbox::send_digests(transaction, &lease.lane, end.run, end.now)?;
             }
             Ok(())
@@ -423,5 +456,6 @@ fn lane_at(row: &Row<'_>) -> rusqlite::Result<Lane> {
         cursor: row.get(7)?,
         resume: row.get(8)?,
         sequence: row.get::<_, i64>(9)?.unsigned_abs(),
+        spent: row.get(10)?,
     })
 }

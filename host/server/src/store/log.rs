@@ -213,13 +213,14 @@ impl TenantStore {
 }
 
 /// Resolves what the log holds open about a lane as a whole.
-pub(super) fn resolve_lane(connection: &Connection, lane: &str, now: i64) -> Work<()> {
+/// What the completed run itself had to say stays open until the next one.
+pub(super) fn resolve_lane(connection: &Connection, lane: &str, run: RunId, now: i64) -> Work<()> {
     connection
         .prepare_cached(
             "UPDATE log_entry SET state = 'resolved', last_seen = ?2
-             WHERE org IS NULL AND sf_id IS NULL AND state = 'open' AND lane = ?1",
+             WHERE org IS NULL AND sf_id IS NULL AND state = 'open' AND lane = ?1 AND run IS NOT ?3",
         )?
-        .execute(params![lane, now])?;
+        .execute(params![lane, now, blob(run.0)])?;
     Ok(())
 }
 

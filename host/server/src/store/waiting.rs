@@ -3,9 +3,21 @@
 use dealsync_core::ids::SfId;
 use rusqlite::params;
 
+use super::sqlite::values::sf_id_at;
 use super::{StoreError, TenantStore};
 
 impl TenantStore {
+    /// All that is set aside.
+    pub async fn aside_ids(&self, org: SfId) -> Result<Vec<SfId>, StoreError> {
+        self.on(move |tenant, connection| {
+            let Some(org) = tenant.org(connection, org)? else { return Ok(Vec::new()) };
+            let mut statement = connection.prepare_cached("SELECT sf_id FROM set_aside WHERE org = ?1")?;
+            let ids = statement.query_map([org], |row| sf_id_at(row, 0))?.collect::<Result<_, _>>()?;
+            Ok(ids)
+        })
+        .await
+    }
+
     /// Those of `ids` that are set aside; in no order.
     pub async fn asides_among(&self, org: SfId, ids: Vec<SfId>) -> Result<Vec<SfId>, StoreError> {
         self.on(move |tenant, connection| {

@@ -59,6 +59,7 @@ fn ended(run: RunId, state: RunState) -> RunEnd {
         cursor: Some("{\"at\":5}".to_owned()),
         next_due: Some(99 * S),
         start_over: false,
+        spent: None,
         error: None,
     }
 }

@@ -59,6 +59,7 @@ async fn trouble_with_the_connection_is_counted_and_resolved_by_the_next_good_ru
         cursor: None,
         next_due: None,
         start_over: false,
+        spent: None,
         error: None,
     };
     bench.tenant.finish_run(&bench.lease, end).await.unwrap();

@@ -247,6 +247,7 @@ async fn a_backfill_keeps_the_original_date_and_sends_one_digest_an_owner() {
         cursor: None,
         next_due: None,
         start_over: false,
+        spent: None,
         error: None,
     };
     bench.tenant.finish_run(&bench.lease, end).await.unwrap();

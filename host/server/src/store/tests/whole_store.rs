@@ -210,7 +210,7 @@ async fn a_folder_that_cannot_be_written_is_named() {
 async fn a_connection_is_remembered_with_its_describes() {
     let bench = bench().await;
     assert_eq!(bench.tenant.connection("prod").await.unwrap(), ConnectionState::default());
-    let state = ConnectionState { org: Some(org()), api_day: Some(3), ..ConnectionState::default() };
+    let state = ConnectionState { org: Some(org()), ..ConnectionState::default() };
     bench.tenant.save_connection("prod", state.clone()).await.unwrap();
     assert_eq!(bench.tenant.connection("prod").await.unwrap(), state);
     let cache = DescribeCache { fetched_at: S, json: "{}".to_owned() };

@@ -27,9 +27,7 @@ CREATE TABLE secret (
 CREATE TABLE connection (
     name         TEXT PRIMARY KEY,
     org          TEXT,
-    instance_url TEXT,
-    api_day      INTEGER,
-    api_calls    TEXT
+    instance_url TEXT
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE describe (
@@ -201,7 +199,9 @@ CREATE TABLE lane (
     -- Where a half-finished full run goes on.
     resume      TEXT,
     -- Deals created by this lane so far.
-    sequence    INTEGER NOT NULL DEFAULT 0
+    sequence    INTEGER NOT NULL DEFAULT 0,
+    -- What the connection spent of the day's API calls; JSON of the budget.
+    spent       TEXT
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE run (
