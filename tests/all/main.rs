@@ -6,6 +6,7 @@ mod import;
 mod incremental;
 mod matching;
 mod owner;
+mod log;
 mod schedule;
 mod settings;
 mod tidy;

@@ -118,6 +118,13 @@ impl From<salesforce::Error> for AppError {
         let text = error.refusal().map_or_else(|| chain(&error), ToString::to_string);
         let with = |code: Code, values: &[(&str, &str)]| Self::coded(Reason::new(code, values));
         match &error {
+            E::CredentialsRefused(refusal) if refusal.code == "invalid_scope" => {
+                with(Code::OauthScope, &[("text", &text)])
+            }
+            // The session is sound; it was given out without the scope `api`.
+            E::SessionRefused(refusal) if refusal.message.contains("not valid for use with the REST API") => {
+                with(Code::OauthScope, &[("text", &text)])
+            }
             E::CredentialsRefused(_) | E::SettingsUnusable(_) => with(Code::AuthBad, &[("text", &text)]),
             E::SessionRefused(_) | E::SessionExpired(_) | E::RotationNotStored(_) => {
                 with(Code::AuthExpired, &[]).hint(text)
@@ -164,4 +171,39 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = source.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::salesforce::{Error, Refusal};
+
+    fn refusal(status: u16, code: &str, message: &str) -> Box<Refusal> {
+        Box::new(Refusal {
+            call: "query",
+            status,
+            code: code.to_owned(),
+            message: message.to_owned(),
+            fields: Vec::new(),
+            request_id: None,
+            retry_after: None,
+        })
+    }
+
+    #[test]
+    fn what_a_person_must_do_about_the_connection_is_told_apart() {
+        let of = |error: Error| AppError::from(error).code.map(Code::name);
+        let without_scope = "This session is not valid for use with the REST API";
+        let session = |message| Error::SessionRefused(refusal(401, "INVALID_SESSION_ID", message));
+        assert_eq!(of(session(without_scope)), Some("OAUTH_SCOPE"));
+        assert_eq!(of(session("Session expired or invalid")), Some("AUTH_EXPIRED"));
+        let token = |code| Error::CredentialsRefused(refusal(400, code, "refused"));
+        assert_eq!(of(token("invalid_scope")), Some("OAUTH_SCOPE"));
+        assert_eq!(of(token("invalid_grant")), Some("AUTH_BAD"));
+        let disabled = refusal(403, "API_DISABLED_FOR_ORG", "API is not enabled for this Organization");
+        assert_eq!(of(Error::AccessRefused(disabled)), Some("API_DISABLED"));
+        let unknown = refusal(400, "INVALID_TYPE", "sObject type 'Opportunity' is not supported.");
+        let hidden = Error::ObjectNotVisible { object: Some("Opportunity".to_owned()), refusal: unknown };
+        assert_eq!(of(hidden), Some("OBJECT_NOT_AVAILABLE"));
+    }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use aws_lc_rs::digest::{SHA256, digest};
 use dealsync_core::ids::{DealId, RunId, SfId};
 use dealsync_core::plan::Plan;
-use dealsync_core::reason::{Code, Level, Reason};
+use dealsync_core::reason::{Class, Code, Level, Reason};
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
@@ -194,13 +194,27 @@ impl TenantStore {
 
     /// Logs what is wrong with a lane's connection rather than with a record. Said
     /// again, it is counted, not written again; a run that completes resolves it.
+    /// Causes of the connection are told apart by their code alone, since their words
+    /// name a request or an hour; others, such as mails, by their words.
     pub async fn log_run(&self, lane: &str, run: RunId, reason: Reason, now: i64) -> Result<(), StoreError> {
         let lane = lane.to_owned();
         self.change(move |tenant, transaction| {
+            let by_words = matches!(reason.code.entry().class, Class::Data | Class::Ours);
             let seen = transaction.execute(
-                "UPDATE log_entry SET last_seen = ?4, seen_count = seen_count + 1, run = ?5
-                 WHERE org IS NULL AND sf_id IS NULL AND state = 'open' AND lane = ?1 AND code = ?2 AND message = ?3",
-                params![lane, reason.code.name(), reason.message, now, blob(run.0)],
+                "UPDATE log_entry
+                 SET last_seen = ?4, seen_count = seen_count + 1, run = ?5, message = ?3, fix = ?6, level = ?7
+                 WHERE org IS NULL AND sf_id IS NULL AND state = 'open' AND lane = ?1 AND code = ?2
+                   AND (message = ?3 OR NOT ?8)",
+                params![
+                    lane,
+                    reason.code.name(),
+                    reason.message,
+                    now,
+                    blob(run.0),
+                    reason.fix,
+                    level_number(reason.level),
+                    by_words,
+                ],
             )?;
             if seen > 0 {
                 return Ok(());
