@@ -4,9 +4,9 @@
 mod faults;
 mod import;
 mod incremental;
+mod log;
 mod matching;
 mod owner;
-mod log;
 mod schedule;
 mod settings;
 mod tidy;
