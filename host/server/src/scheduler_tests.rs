@@ -19,6 +19,7 @@ fn lane(next_due: Option<i64>) -> Lane {
         cursor: None,
         resume: None,
         sequence: 0,
+        spent: None,
     }
 }
 

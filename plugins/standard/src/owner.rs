@@ -261,7 +261,10 @@ fn lower_case(text: &str) -> Cow<'_, str> {
 fn is_address(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else { return false };
     let is_clean = |part: &str| {
-        part.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"@,;:<>()[]\\\"".contains(c))
+        part.chars().all(|c| match c {
+            '!'..='~' => !matches!(c, '@' | ',' | ';' | ':' | '<' | '>' | '(' | ')' | '[' | ']' | '\\' | '"'),
+            c => !c.is_whitespace() && !c.is_control(),
+        })
     };
     let has_labels = domain.contains('.') && domain.split('.').all(|label| !label.is_empty());
     text.len() <= ADDRESS_MAX && !local.is_empty() && has_labels && is_clean(local) && is_clean(domain)
