@@ -46,10 +46,13 @@ async fn the_same_trouble_with_another_value_is_rephrased() {
 async fn trouble_with_the_connection_is_counted_and_resolved_by_the_next_good_run() {
     let bench = bench().await;
     let down = || Reason::new(Code::SfUnavailable, &[("text", "503")]);
-    bench.tenant.log_run(LANE, bench.run, down(), 3 * S).await.unwrap();
-    bench.tenant.log_run(LANE, bench.run, down(), 4 * S).await.unwrap();
+    let earlier = RunId(id(777));
+    bench.tenant.log_run(LANE, earlier, down(), 3 * S).await.unwrap();
+    bench.tenant.log_run(LANE, earlier, down(), 4 * S).await.unwrap();
     let open = bench.open_entries().await;
     assert_eq!((open.len(), open[0].seen_count, open[0].last_seen), (1, 2, 4 * S));
+    let unreadable = Reason::new(Code::RecordUnreadable, &[("text", "no id")]);
+    bench.tenant.log_run(LANE, bench.run, unreadable, 5 * S).await.unwrap();
     let end = RunEnd {
         run: bench.run,
         state: RunState::Completed,
@@ -63,7 +66,8 @@ async fn trouble_with_the_connection_is_counted_and_resolved_by_the_next_good_ru
         error: None,
     };
     bench.tenant.finish_run(&bench.lease, end).await.unwrap();
-    assert!(bench.open_entries().await.is_empty());
+    let open: Vec<Code> = bench.open_entries().await.iter().map(|entry| entry.code).collect();
+    assert_eq!(open, [Code::RecordUnreadable], "what the run itself found stays");
 }
 
 #[tokio::test]
