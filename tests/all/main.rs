@@ -1,6 +1,7 @@
 //! The one integration binary: each file here is a chapter about behaviour.
 //! `tests/BEHAVIOURS.md` says which test proves what.
 
+mod chance;
 mod faults;
 mod import;
 mod incremental;

@@ -312,3 +312,50 @@ async fn a_cloned_record_is_a_record_of_its_own() {
     assert_ne!(world.deal(clone).await.row.id, before.row.id);
     assert_eq!(world.rows("SELECT COUNT(*) FROM account UNION ALL SELECT COUNT(*) FROM contact"), ["1", "1"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_set_aside_that_nobody_asks_for_any_more_leaves_the_log() {
+    let world = World::new().await;
+    let names = ["Unflagged", "Deleted", "Purged", "Still broken"];
+    let ids = names.map(|name| world.has(opportunity(name).without_account()));
+    let skipped = world.has(opportunity("Skipped").sync_flag(false));
+    assert_eq!(world.full().await.counts.selected, 5);
+    edit(&world, ids[0], json!({ "Export_to_Portal_Deal__c": false }));
+    world.org().delete("Opportunity", ids[1]).expect("deleted");
+    world.org().purge("Opportunity", ids[2]).expect("purged");
+    edit(&world, skipped, json!({ "Export_to_Portal_Deal__c": false }));
+    let counts = world.full().await.counts;
+    assert_eq!((counts.selected, counts.parked), (1, 1), "{counts:?}");
+    for id in [ids[0], ids[1], ids[2], skipped] {
+        assert!(world.aside(id).await.is_none());
+        assert_eq!(world.log_of(id).await[0].state, LogState::Resolved);
+    }
+    assert!(world.aside(ids[3]).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_linked_deal_needs_neither_account_nor_primary_contact_to_be_updated() {
+    let world = World::new().await;
+    let ids = ["No account", "No contact", "Hidden contact"].map(|name| world.has(opportunity(name)));
+    world.full().await;
+    let contact = |id: SfId| {
+        let soql = format!("SELECT ContactId FROM OpportunityContactRole WHERE OpportunityId = '{id}'");
+        let row = world.org().query(&soql).expect("roles").remove(0);
+        row["ContactId"].as_str().expect("an id").parse::<SfId>().expect("an id")
+    };
+    edit(&world, ids[0], json!({ "AccountId": null }));
+    world.org().delete("Contact", contact(ids[1])).expect("deleted");
+    world.org().set_hidden("Contact", contact(ids[2]), true).expect("hidden");
+    for id in ids {
+        edit(&world, id, json!({ "Amount": 20000 }));
+    }
+    let counts = world.incremental().await.counts;
+    assert_eq!((counts.updated, counts.parked), (3, 0), "{counts:?} {}", world.snapshot().await);
+    for id in ids {
+        let row = world.deal(id).await.row;
+        assert_eq!(row.fields["amount"], "20000.00");
+        assert_eq!(row.contact.expect("a contact").name, "Jo Doe");
+        assert!(row.account.is_some());
+    }
+    assert_eq!(world.full().await.counts.unchanged, 3);
+}
