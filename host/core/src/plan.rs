@@ -241,10 +241,22 @@ impl Draft<'_> {
     /// Everything that keeps a record from being written, first what core itself
     /// demands, then what the rules said.
     fn refusals(&self, reasons: &mut Vec<Reason>) {
-        let source = self.facts.source;
-        if let Some(text) = &source.unreadable {
+        if let Some(text) = &self.facts.source.unreadable {
             reasons.push(Reason::new(Code::RecordUnreadable, &[("text", text)]));
         }
+        // A deal keeps the account and contact it was made with (S52).
+        if self.facts.stored.link.is_none() {
+            self.account_and_contact(reasons);
+        }
+        reasons.extend(fault(self.facts.answer));
+        for finding in &self.facts.answer.findings {
+            reasons.push(finding_reason(finding, self.facts.target_schema));
+        }
+    }
+
+    /// What only an import needs (S11, S12).
+    fn account_and_contact(&self, reasons: &mut Vec<Reason>) {
+        let source = self.facts.source;
         if source.account.is_none() {
             reasons.push(Reason::new(Code::AccountMissing, &[]));
         }
@@ -262,10 +274,6 @@ impl Draft<'_> {
                 reasons.push(Reason::new(Code::PrimaryContactUnreadable, &[("id", id.as_str())]));
             }
             Contacts::Readable { .. } => {}
-        }
-        reasons.extend(fault(self.facts.answer));
-        for finding in &self.facts.answer.findings {
-            reasons.push(finding_reason(finding, self.facts.target_schema));
         }
     }
 
