@@ -377,3 +377,54 @@ async fn new_records_do_not_hide_that_many_vanished() {
     stopped(&world, Kind::Full).await;
     assert_eq!(world.snapshot().await.matches("[linked]").count(), 40);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_longer_flagged_is_no_longer_set_aside() {
+    let world = World::new().await;
+    let unticked = world.has(opportunity("Unticked").without_account());
+    let both = world.has(opportunity("Both flags cleared").without_account());
+    let deleted = world.has(opportunity("Deleted").without_account());
+    let hidden = world.has(opportunity("Hidden").without_account());
+    let linked = world.has(opportunity("Linked"));
+    world.full().await;
+    world.advance(hours(1));
+    world.org().update("Opportunity", linked, json!({ "Amount": Value::Null })).expect("an edit");
+    world.full().await;
+    assert_eq!(world.asides().await.len(), 5);
+    world.advance(hours(1));
+    let off = json!({ "Export_to_Portal_Deal__c": false });
+    let both_off = json!({ "Export_to_Portal_Deal__c": false, "Sync_with_Portal__c": false });
+    world.org().update("Opportunity", unticked, off).expect("an edit");
+    world.org().update("Opportunity", both, both_off.clone()).expect("an edit");
+    world.org().update("Opportunity", linked, both_off).expect("an edit");
+    world.org().delete("Opportunity", deleted).expect("deleted");
+    world.org().set_hidden("Opportunity", hidden, true).expect("hidden");
+    let report = world.full().await;
+    assert_eq!(report.counts.selected, 0, "{report:?}");
+    assert_eq!(world.asides().await, [""; 0]);
+    let open: Vec<Code> = world.open_entries().await.iter().map(|entry| entry.code).collect();
+    assert_eq!(open, [Code::OutOfScope], "what is left to say is about the deal");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_marks_nothing() {
+    let world = World::new().await;
+    let nameless = world.has(opportunity("Globex").contact_field("FirstName", Value::Null));
+    world.full().await;
+    when_all_is_quiet(&world).await;
+    let contact = role_of(&world, nameless, "ContactId");
+    world.org().update("Contact", contact, json!({ "FirstName": "Jo" })).expect("an edit");
+    let store = world.store().await;
+    let before = (world.snapshot().await, store.lanes().await.expect("lanes"), store.aside(nameless).await);
+    let dry = Request { dry_run: true, ..Request::manual(Kind::Incremental) };
+    world.run(dry.clone()).await.expect("a dry run");
+    world.run(Request { kind: Kind::Full, ..dry }).await.expect("a dry run");
+    let after = (world.snapshot().await, store.lanes().await.expect("lanes"), store.aside(nameless).await);
+    assert_eq!(after.0, before.0);
+    assert_eq!(after.2.expect("aside"), before.2.expect("aside"));
+    let places = |lanes: &[dealsync::store::Lane]| -> Vec<_> {
+        lanes.iter().map(|lane| (lane.cursor.clone(), lane.resume.clone(), lane.last_run)).collect()
+    };
+    assert_eq!(places(&after.1), places(&before.1));
+    assert_eq!(world.incremental().await.counts.created, 1);
+}
