@@ -6,6 +6,7 @@ mod faults;
 mod import;
 mod incremental;
 mod log;
+mod log_life;
 mod matching;
 mod owner;
 mod schedule;
