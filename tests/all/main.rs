@@ -1,14 +1,18 @@
 //! The one integration binary: each file here is a chapter about behaviour.
 //! `tests/BEHAVIOURS.md` says which test proves what.
 
+mod backfill;
 mod chance;
 mod faults;
 mod import;
 mod incremental;
+mod isolation;
 mod log;
 mod log_life;
+mod mail;
 mod matching;
 mod owner;
+mod rules;
 mod schedule;
 mod settings;
 mod tidy;

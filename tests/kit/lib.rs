@@ -7,10 +7,12 @@ mod guest;
 mod look;
 mod opportunity;
 mod portal;
+mod smtp;
 mod snapshot;
 mod world;
 
 pub use cuts::{Cut, Cuts};
 pub use guest::guest;
 pub use opportunity::{Opportunity, opportunity};
+pub use smtp::{SmtpServer, TakenMail};
 pub use world::{ACME, BEGINNING, Person, World, distributor, hours, minutes, partner};
