@@ -13,6 +13,7 @@ mod mail;
 mod matching;
 mod owner;
 mod rules;
+mod salesforce;
 mod schedule;
 mod settings;
 mod tidy;

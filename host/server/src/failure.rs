@@ -130,9 +130,7 @@ impl From<salesforce::Error> for AppError {
                 with(Code::AuthExpired, &[]).hint(text)
             }
             E::AccessRefused(_) => with(Code::ApiDisabled, &[]).hint(text),
-            E::OrgChanged { was, now } => {
-                with(Code::OrgChanged, &[("old", was.as_str()), ("new", now.as_str())])
-            }
+            E::OrgChanged { was, now } => crate::app::org_changed(*was, *now),
             E::BudgetSpent { resumes_at_micros, .. } => with(Code::BudgetReached, &[("n", "the allotted")])
                 .hint(format!("runs go on after {}", timestamp_text(*resumes_at_micros))),
             E::DailyLimitReached(_) => with(Code::ApiLimit, &[]).hint(text),
