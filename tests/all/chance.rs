@@ -73,9 +73,21 @@ fn is(world: &World, id: SfId, condition: &str) -> bool {
     !world.org().query(&soql).expect("a query").is_empty()
 }
 
+fn leaves_no_flag(world: &World, id: SfId, field: &str, value: &Value) -> bool {
+    let other = match field {
+        "Sync_with_Portal__c" => "Export_to_Portal_Deal__c",
+        "Export_to_Portal_Deal__c" => "Sync_with_Portal__c",
+        _ => return false,
+    };
+    *value == Value::Bool(false) && is(world, id, &format!(" AND {other} = false"))
+}
+
 async fn happen(world: &World, records: &[SfId], event: &Event, incremental: bool) {
     match event {
-        Event::Edit(at, field, value) if is(world, records[*at], "") => {
+        // What loses both flags between two runs is seen by the next full one only.
+        Event::Edit(at, field, value)
+            if is(world, records[*at], "") && !leaves_no_flag(world, records[*at], field, value) =>
+        {
             let fields = Value::Object([((*field).to_owned(), value.clone())].into_iter().collect());
             world.org().update("Opportunity", records[*at], fields).expect("an edit");
         }
