@@ -526,7 +526,7 @@ async fn what_concerns_the_connection_stands_once_and_not_per_record() {
             Grant field-level security for it, then check the connection again.
         error ORG_CHANGED
             The login leads to org <id>, expected <id>; nothing was written.
-            Check the connection, or confirm the new org.
+            Check the connection, or confirm the new org. if the new org is meant, run with --confirm: links to the old one stay as they are
         error SF_UNAVAILABLE
             Salesforce did not answer: query: SERVER_UNAVAILABLE (HTTP 503): Server temporarily unavailable.
             Nothing; the run is tried again. If it lasts, see the status of your instance.
