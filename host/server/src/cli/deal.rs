@@ -208,6 +208,7 @@ struct Item<'a> {
     id: String,
     name: String,
     account: Option<&'a str>,
+    contact: Option<&'a str>,
     amount: String,
     currency: String,
     stage: String,
@@ -232,6 +233,7 @@ impl<'a> From<&'a DealRow> for Item<'a> {
             id: deal.id.to_string(),
             name: name(deal),
             account: deal.account.as_ref().map(|account| account.name.as_str()),
+            contact: deal.contact.as_ref().map(|contact| contact.name.as_str()),
             amount: value(&deal.fields, "amount"),
             currency: value(&deal.fields, "currency"),
             stage: value(&deal.fields, "stage"),
@@ -338,12 +340,12 @@ fn deal_lines(view: &DealView) -> Vec<String> {
             lines.push(format!("  {label:<20}  {}", one_line(&text)));
         }
     };
-    let person = |named: &Named| format!("{} ({})", named.name, named.email);
     put("id", row.id.to_string());
-    put("owner", person(&row.owner));
-    put("partner", row.partner.as_ref().map(person).unwrap_or_default());
-    put("distributor", row.distributor.as_ref().map(person).unwrap_or_default());
+    put("owner", with_address(&row.owner));
+    put("partner", row.partner.as_ref().map(with_address).unwrap_or_default());
+    put("distributor", row.distributor.as_ref().map(with_address).unwrap_or_default());
     put("account", row.account.as_ref().map(|named| named.name.clone()).unwrap_or_default());
+    put("contact", row.contact.as_ref().map(with_address).unwrap_or_default());
     put("status", format!("{}, {}", row.status, row.source));
     put("created", minute(Some(row.created_at)));
     if let Some(sf_id) = row.sf_id {
@@ -364,6 +366,14 @@ fn deal_lines(view: &DealView) -> Vec<String> {
         }
     }
     lines
+}
+
+/// A person as shown: the address may be missing from a contact.
+fn with_address(person: &Named) -> String {
+    match person.email.as_str() {
+        "" => person.name.clone(),
+        email => format!("{} ({email})", person.name),
+    }
 }
 
 #[cfg(test)]
@@ -410,8 +420,12 @@ mod tests {
 
     #[test]
     fn a_deal_shows_its_values_its_record_and_who_changed_what() {
+        let mut row = deal("Globex renewal", "15000.00");
+        let contact =
+            Named { id: uuid::Uuid::nil(), name: "Jo Doe".into(), email: "jo@globex.example".into() };
+        row.contact = Some(contact);
         let view = DealView {
-            row: deal("Globex renewal", "15000.00"),
+            row,
             base: None,
             base_source: None,
             account_sf_id: None,
@@ -427,6 +441,7 @@ mod tests {
             Globex renewal
               id                    00000000-0000-0000-0000-000000000007
               owner                 Dana Reed (dana@acme.example)
+              contact               Jo Doe (jo@globex.example)
               status                open, imported
               created               2026-11-22 02:14
               Salesforce            Opportunity 006D000000IRFmaIAH, linked
