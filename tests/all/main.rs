@@ -2,7 +2,12 @@
 //! `tests/BEHAVIOURS.md` says which test proves what.
 
 mod backfill;
+mod bad_input;
+mod bad_records;
+mod bad_rules;
 mod chance;
+mod cli;
+mod demo;
 mod faults;
 mod import;
 mod incremental;

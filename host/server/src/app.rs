@@ -95,8 +95,13 @@ impl App {
     /// Opens the data folder, which one process owns at a time, and the sandbox.
     pub fn open(options: AppOptions) -> Result<Self, AppError> {
         let variable = std::env::var(KEY_VARIABLE).ok();
-        let key = HostKey::load(options.key_file.as_deref(), variable.as_deref(), &options.data)
-            .map_err(|error| AppError::new(error.to_string()))?;
+        let key = HostKey::load(options.key_file.as_deref(), variable.as_deref(), &options.data).map_err(
+            |error| {
+                AppError::new(error.to_string()).hint(
+                    "name a folder that can be written to with --data, or the key's file with --key-file",
+                )
+            },
+        )?;
         let mac_key = key.rules_cache_key();
         let store =
             Store::open(&options.data, key).map_err(|error| AppError::from(StoreError::from(error)))?;
@@ -154,7 +159,8 @@ impl App {
     ) -> Result<Report, AppError> {
         if !LANES.contains(&lane) {
             let hint = crate::hints::did_you_mean(lane, LANES.iter().copied());
-            return Err(AppError::new(format!("there is no lane {lane:?}{hint}")));
+            return Err(AppError::new(format!("there is no lane {lane:?}{hint}"))
+                .hint("all of them: dealsync lane list"));
         }
         let store = self.store().tenant(tenant).await?;
         let run = RunId(self.fresh_id());

@@ -404,14 +404,16 @@ fn read_file(path: &Path, bytes_max: usize) -> Result<Vec<u8>, CliError> {
         let error = CliError::user(format!("{} cannot be read: {error}", path.display()));
         match nearby(path) {
             Some(near) => error.hint(format!("did you mean {near:?}?")),
-            None => error,
+            None if path.is_dir() => error.hint("name a file in it"),
+            None => error.hint("names start at the folder this was called in"),
         }
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() > bytes_max {
-        return Err(CliError::user(format!("{} is larger than {} KiB", path.display(), bytes_max >> 10)));
+        let message = format!("{} is larger than {} KiB", path.display(), bytes_max >> 10);
+        return Err(CliError::user(message).hint("is it the right file?"));
     }
     Ok(bytes)
 }

@@ -108,7 +108,29 @@ impl From<StoreError> for AppError {
             }
             _ => FailureKind::User,
         };
-        Self::new(error.to_string()).kind(kind)
+        let text = error.to_string();
+        let (message, hint) = match &error {
+            StoreError::NotFound { what, .. } => (&*text, where_to_look(what).to_owned()),
+            StoreError::NoSuchTenant { .. } => (&*text, "all of them: dealsync tenant list".to_owned()),
+            // The store's other texts end in what to do.
+            _ => match text.rsplit_once("; ") {
+                Some((message, advice)) => (message, advice.to_owned()),
+                None => (&*text, String::new()),
+            },
+        };
+        let failed = Self::new(message).kind(kind);
+        if hint.is_empty() { failed } else { failed.hint(hint) }
+    }
+}
+
+/// The command that lists what something was looked for among.
+fn where_to_look(what: &str) -> &'static str {
+    match what {
+        "user" => "all of them: dealsync user list",
+        "lane" => "all of them: dealsync lane list",
+        "run" => "all of them: dealsync lane runs",
+        "record set aside with the id" => "all of them: dealsync parked list",
+        _ => "all of them: dealsync deal list",
     }
 }
 
@@ -150,6 +172,8 @@ impl From<salesforce::Error> for AppError {
                 with(Code::AuthBad, &[("text", &text)])
                     .hint("plain http is allowed to this machine only; write https://")
             }
+            E::BadAnswer { call: "token", .. } => with(Code::SfUnavailable, &[("text", &text)])
+                .hint("if this lasts, see whether login_url in [connection] is Salesforce's"),
             E::Unavailable(_) | E::Unreachable { .. } | E::BadAnswer { .. } => {
                 with(Code::SfUnavailable, &[("text", &text)])
             }

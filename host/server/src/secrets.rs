@@ -20,7 +20,7 @@ const KEY_FILE_BYTES_MAX: usize = 256;
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("the key file {} cannot be read or made", path.display())]
+    #[error("the key file {} cannot be read or made: {source}", path.display())]
     File {
         path: PathBuf,
         #[source]

@@ -64,7 +64,10 @@ impl App {
             }
             let bytes = file(&apply, &rule.component)?;
             let loaded = self.engine().load(bytes, Limits::compiled()).map_err(|refused| {
-                AppError::new(format!("the rule {:?} is refused: {refused}", rule.name))
+                AppError::new(format!("the rule {:?} is refused: {refused}", rule.name)).hint(format!(
+                    "nothing was changed; look at the file by itself with: dealsync rules check {}",
+                    rule.component
+                ))
             })?;
             let reference = format!("sha256:{}", loaded.digest());
             toml = toml.replace(&format!("\"{}\"", rule.component), &format!("\"{reference}\""));

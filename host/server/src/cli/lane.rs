@@ -240,11 +240,11 @@ fn print_report(cx: &Context<'_>, report: &Report) {
 
 fn report_lines(report: &Report) -> Vec<String> {
     let Counts { selected, created, updated, unchanged, parked, skipped, reasons } = &report.counts;
-    let what = if report.dry_run { "dry run, nothing was written" } else { "done" };
+    let (dry, nothing) = if report.dry_run { ("dry ", ", nothing was written") } else { ("", "") };
     let resumed = if report.resumed { ", taken up where it was cut off" } else { "" };
     let mut lines = vec![
         format!(
-            "{} {}: {} run {what} in {}{resumed}",
+            "{} {}: {dry}{} run done in {}{resumed}{nothing}",
             report.tenant,
             report.lane,
             report.kind.name(),

@@ -37,6 +37,8 @@ pub enum Parked {
         tenant: TenantArg,
     },
     /// Has records tried again by the next run, whatever they wait for.
+    ///
+    /// A record whose deal a person removed is imported again where it is named.
     Retry {
         /// Salesforce ids or addresses.
         #[arg(required_unless_present = "all")]

@@ -71,17 +71,23 @@ impl Tenant {
 /// folder it lies in.
 fn read_settings(file: &Path) -> Result<Apply, CliError> {
     let bytes = read_file(file, SETTINGS_BYTES_MAX)?;
-    let toml = String::from_utf8(bytes)
-        .map_err(|_| CliError::user(format!("{} is not UTF-8 text", file.display())))?;
+    let toml = String::from_utf8(bytes).map_err(|_| {
+        CliError::user(format!("{} is not UTF-8 text", file.display())).hint("save it as UTF-8")
+    })?;
     let (files, variables) = Apply::needs(&toml).map_err(|error| {
         let mut error = CliError::from(error);
         error.message = format!("{}: {}", file.display(), error.message);
-        error
+        match error.hints.is_empty() {
+            true => error.hint("every key stands in the example, examples/tenants/acme/tenant.toml"),
+            false => error,
+        }
     })?;
     let folder = file.parent().unwrap_or(Path::new(""));
     let mut apply = Apply { toml, actor: actor(), ..Apply::default() };
     for name in files {
-        let bytes = read_file(&folder.join(&name), NAMED_FILE_BYTES_MAX)?;
+        let bytes = read_file(&folder.join(&name), NAMED_FILE_BYTES_MAX).map_err(|error| {
+            error.hint(format!("{} names it; names in it start at the folder it lies in", file.display()))
+        })?;
         apply.files.insert(name, bytes);
     }
     let (env, missing): (BTreeMap<_, _>, Vec<_>) = read_variables(variables);
@@ -137,7 +143,12 @@ struct TenantItem {
 async fn show_all(cx: &Context<'_>) -> Result<(), CliError> {
     let mut items = Vec::new();
     for status in cx.app.store().tenants().await? {
-        let settings = cx.app.store().tenant(&status.tenant).await?.settings().await?;
+        // A tenant whose file cannot be opened is listed like the others.
+        let opened = async { cx.app.store().tenant(&status.tenant).await?.settings().await };
+        let (settings, health) = match opened.await {
+            Ok(settings) => (settings, status.health),
+            Err(error) => (None, error.to_string()),
+        };
         let name = settings.as_ref().and_then(|version| {
             let settings = crate::settings::TenantSettings::parse(&version.toml).ok()?;
             settings.tenant.name
@@ -145,7 +156,7 @@ async fn show_all(cx: &Context<'_>) -> Result<(), CliError> {
         items.push(TenantItem {
             id: status.tenant.to_string(),
             name,
-            health: status.health,
+            health,
             settings_version: settings.map(|version| version.version),
             created: timestamp_text(status.created_at),
             next_run: status.next_due.map(timestamp_text),

@@ -113,7 +113,8 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<UserLine>, Problems> {
         };
         let line = record.position().map_or(1, csv::Position::line);
         if record.len() != header.len() {
-            let message = format!("{} cells, but the header has {}", record.len(), header.len());
+            let cells = super::plural(record.len() as u64, "cell", "cells");
+            let message = format!("{cells}, but the header has {}", header.len());
             problems.push(line, None, message);
             continue;
         }

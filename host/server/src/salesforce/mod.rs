@@ -35,7 +35,8 @@ pub use page::{AccountRef, ContactState, Contacts, Next, OpportunityRow, Page};
 pub use pull::{Changed, Deleted};
 pub use query::{BadColumn, PRIMARY_CONTACT, PullFields, PullQuery, Scope};
 pub use transport::{
-    ANSWER_BYTES_MAX, Exchange, HttpTransport, InProcess, Request, Response, Transport, TransportError,
+    ANSWER_BYTES_MAX, Exchange, HttpTransport, InProcess, Request, Response, Transport, TransportError, Url,
+    is_safe_address,
 };
 pub use wire::{Limits, Version};
 

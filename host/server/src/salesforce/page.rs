@@ -17,6 +17,8 @@ use super::query::{Node, NodeKind, Plan, system};
 
 /// Characters of complaints kept of one row.
 const COMPLAINT_BYTES_MAX: usize = 400;
+/// The longest value taken: Salesforce's longest fields hold 131,072 characters.
+const VALUE_BYTES_MAX: usize = 4 * 131_072;
 
 /// Rows as they came, with what the rules read of them in `batch`, row by row.
 #[derive(Debug, Clone)]
@@ -318,6 +320,10 @@ impl Reader<'_> {
             return Ok(());
         }
         match cell(kind, token, &mut self.scratch) {
+            Some(cell) if bytes(&cell) > VALUE_BYTES_MAX => {
+                let name = &self.plan.fields[usize::from(column)].name;
+                draft.complain(&format!("{name} is longer than any field of Salesforce"));
+            }
             Some(cell) => batch.set(row, column.into(), cell),
             None => {
                 let name = &self.plan.fields[usize::from(column)].name;
@@ -487,6 +493,13 @@ pub(super) fn find(nodes: &[Node], expected: usize, key: &str) -> Option<usize> 
         return Some(expected);
     }
     nodes.iter().position(|node| node.name.eq_ignore_ascii_case(key))
+}
+
+fn bytes(cell: &Cell<'_>) -> usize {
+    match cell {
+        Cell::Text(text) | Cell::Reference(text) | Cell::Choices(text) | Cell::Json(text) => text.len(),
+        _ => 0,
+    }
 }
 
 /// Without a parent, its fields hold nothing.

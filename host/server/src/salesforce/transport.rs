@@ -170,7 +170,8 @@ impl Transport for HttpTransport {
 
 fn sort(error: reqwest::Error) -> TransportError {
     if error.is_connect() {
-        TransportError::NotConnected(told(error))
+        let host = error.url().and_then(Url::host_str).unwrap_or("the host").to_owned();
+        TransportError::NotConnected(format!("{host}: {}", told(error)))
     } else if error.is_timeout() {
         TransportError::TimedOut
     } else {

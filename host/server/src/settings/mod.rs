@@ -13,6 +13,8 @@ use dealsync_core::ids::TenantId;
 use dealsync_core::schema::{FieldDef, FieldKind};
 use serde::{Deserialize, Serialize};
 
+use crate::salesforce::{Url, is_safe_address};
+
 pub use defaults::shipped_mappings;
 pub use mapping::{Mapping, Unmapped};
 
@@ -97,11 +99,49 @@ pub struct Connection {
     pub manual_reserve: u32,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
+/// Where a secret is read from when settings are applied.
+#[derive(Debug, Clone)]
 pub enum SecretSource {
     File(String),
     Env(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum NamedSource {
+    File(String),
+    Env(String),
+}
+
+impl<'de> Deserialize<'de> for SecretSource {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SourceVisitor)
+    }
+}
+
+struct SourceVisitor;
+
+impl<'de> serde::de::Visitor<'de> for SourceVisitor {
+    type Value = SecretSource;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("{ env = \"NAME\" } or { file = \"path\" }")
+    }
+
+    /// A secret that was written down. The text is not repeated.
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<SecretSource, E> {
+        Err(E::custom(
+            "a secret never stands in the settings: write { env = \"NAME\" } or { file = \"path\" }",
+        ))
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<SecretSource, A::Error> {
+        let source = serde::de::value::MapAccessDeserializer::new(map);
+        Ok(match NamedSource::deserialize(source)? {
+            NamedSource::File(path) => SecretSource::File(path),
+            NamedSource::Env(name) => SecretSource::Env(name),
+        })
+    }
 }
 
 /// The integration page's settings (S42 to S46).
@@ -365,6 +405,14 @@ impl TenantSettings {
 
     fn check_connection(&self) -> Result<(), SettingsError> {
         let Some(connection) = &self.connection else { return Ok(()) };
+        let is_safe = |url: &Url| is_safe_address(url);
+        if !Url::parse(&connection.login_url).as_ref().is_ok_and(is_safe) {
+            return Err(SettingsError::new(format!("{:?} cannot be logged in at", connection.login_url))
+                .hint(
+                    "write login_url as https://login.salesforce.com, or your org's own address; \
+                 plain http is for this machine only",
+                ));
+        }
         let missing = match connection.grant {
             Grant::JwtBearer if connection.username.is_none() => Some("username"),
             Grant::JwtBearer if connection.private_key.is_none() => Some("private_key"),

@@ -100,7 +100,7 @@ pub enum StoreError {
     Secret(#[from] SecretError),
     #[error(transparent)]
     TenantId(#[from] NotATenantId),
-    #[error("{} could not be read or written", path.display())]
+    #[error("{} could not be read or written; see that its disk is well and has room, then try again", path.display())]
     Other {
         path: PathBuf,
         #[source]
