@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use dealsync_salesforce_sim::{Fault, FaultKind};
 use dealsync_tests::{Running, Shell, opportunity, wait_until};
 use expect_test::{expect, expect_file};
 use serde_json::Value;
@@ -303,10 +304,7 @@ async fn a_run_beside_serve_goes_on_when_nobody_follows_it() {
     shell.good("lane pause");
     let serve = shell.serve();
     shell.good("lane resume --json");
-    let slow = dealsync_salesforce_sim::Fault {
-        ms: 700,
-        ..dealsync_salesforce_sim::Fault::new(dealsync_salesforce_sim::FaultKind::Slow)
-    };
+    let slow = Fault { ms: 700, ..Fault::new(FaultKind::Slow) };
     shell.sim.fault(slow.on("query").times(0));
     let follower =
         Running::start(shell.command("lane run --full").stdout(Stdio::null()).stderr(Stdio::null()));
@@ -348,6 +346,25 @@ async fn commands_beside_serve_are_handed_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_in_use_names_its_owner() {
+    let shell = Shell::new().await;
+    shell.has(opportunity("Globex Renewal"));
+    let slow = Fault { ms: 8_000, ..Fault::new(FaultKind::Slow) };
+    shell.sim.fault(slow.on("token"));
+    let mut command = shell.command("lane run --full");
+    let running = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+    wait_until("it has the folder", || shell.sim.tally().kind("token") > 0);
+    let refused = shell.told("deal list").replace(&running.0.id().to_string(), "PID");
+    expect![[r#"
+        exit 1
+        error: the data folder data is in use by process PID
+        hint: stop it, or use another folder
+        hint: commands are handed to a running service, but this one does not answer
+    "#]]
+    .assert_eq(&refused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn user_set_status_frees_what_waited() {
     let shell = Shell::new().await;
     shell.good("user set dana@partner.example --status pending");
@@ -383,6 +400,10 @@ async fn a_removed_deal_comes_back_only_when_a_person_says_so() {
         hint: run it now with: dealsync lane run --incremental
     "#]]
     .assert_eq(&said);
+    assert_eq!(shell.full()["created"], 1);
+    // Also where no run has come by in between.
+    shell.good(&format!("deal remove {id} --yes"));
+    shell.good(&format!("parked retry {id}"));
     assert_eq!(shell.full()["created"], 1);
 }
 
@@ -458,7 +479,7 @@ async fn every_error_has_a_hint_and_an_exit_code() {
     }
     expect_file!["../snapshots/errors.txt"].assert_eq(&told);
     // A run that fails on the other side says so by its own code.
-    shell.sim.fault(dealsync_salesforce_sim::Fault::new(dealsync_salesforce_sim::FaultKind::Html).times(0));
+    shell.sim.fault(Fault::new(FaultKind::Html).times(0));
     let run = shell.run("lane run");
     assert_eq!(run.code, 3, "{run:?}");
     assert!(run.err.contains("error: SF_UNAVAILABLE") && run.err.contains("hint: "), "{}", run.err);

@@ -3,6 +3,7 @@
 
 mod backfill;
 mod bad_input;
+mod bad_login;
 mod bad_records;
 mod bad_rules;
 mod chance;

@@ -172,6 +172,8 @@ impl From<salesforce::Error> for AppError {
                 with(Code::AuthBad, &[("text", &text)])
                     .hint("plain http is allowed to this machine only; write https://")
             }
+            E::AddressRefused { .. } => with(Code::AuthBad, &[("text", &text)])
+                .hint("https is needed everywhere but on this machine; see login_url in [connection]"),
             E::BadAnswer { call: "token", .. } => with(Code::SfUnavailable, &[("text", &text)])
                 .hint("if this lasts, see whether login_url in [connection] is Salesforce's"),
             E::Unavailable(_) | E::Unreachable { .. } | E::BadAnswer { .. } => {

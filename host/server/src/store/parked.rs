@@ -111,11 +111,12 @@ impl TenantStore {
                 transaction.prepare_cached("UPDATE set_aside SET due_at = ?2 WHERE sf_id = ?1")?;
             let mut marked = 0;
             for id in ids {
-                match statement.execute(params![id.as_str(), now])? {
+                let buried = transaction.execute("DELETE FROM tombstone WHERE sf_id = ?1", [id.as_str()])?;
+                // No run may have come by since the deal was removed.
+                match statement.execute(params![id.as_str(), now])?.max(buried) {
                     0 => return Err(not_aside(id).into()),
                     several => marked += several as u64,
                 }
-                transaction.execute("DELETE FROM tombstone WHERE sf_id = ?1", [id.as_str()])?;
             }
             Ok(marked)
         })
