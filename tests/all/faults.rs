@@ -2,6 +2,8 @@
 //! an undisturbed one would have, and nobody is told twice.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +11,8 @@ use dealsync::app::{App, AppError, PULL_LANE};
 use dealsync::notify;
 use dealsync::run::{Kind, Request, Unwatched};
 use dealsync_core::ids::{SfId, TenantId};
-use dealsync_salesforce_sim::{OrgFile, Sim, demo};
-use dealsync_tests::{ACME, Cut, Cuts, World, minutes, opportunity};
+use dealsync_salesforce_sim::{Fault, FaultKind, OrgFile, Sim, demo};
+use dealsync_tests::{ACME, Cut, Cuts, Running, Shell, World, minutes, opportunity};
 use serde_json::json;
 
 /// Rows of a page, so that a few records make several pages.
@@ -212,4 +214,33 @@ async fn a_connection_cut_at_every_step_ends_like_an_undisturbed_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_breaks_once_costs_nothing_but_another_try() {
     cut_everywhere(Cut::ConnectionAfterCall, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_process_resumes_at_its_last_page() {
+    let shell = Shell::new().await;
+    shell.sim.change(|org| (org.file.page_size, org.file.long_text_page_size) = (PAGE, PAGE));
+    for at in 0..11 {
+        shell.has(opportunity(&format!("Deal {at:02}")));
+    }
+    // The fourth page of six does not come: the third is the last one committed.
+    shell.sim.fault(Fault { ms: 600_000, ..Fault::new(FaultKind::Slow).on("query_more").after(2) });
+    let mut run = shell.command("lane run --full --json");
+    let mut run = Running::start(run.stderr(Stdio::piped()).stdout(Stdio::null()));
+    let said = BufReader::new(run.0.stderr.take().expect("piped"));
+    let third = said.lines().map_while(Result::ok).find(|line| line.starts_with("6 of 11"));
+    assert!(third.is_some(), "the third page is committed");
+    run.0.kill().expect("a kill");
+    run.0.wait().expect("its end");
+    shell.sim.clear_faults();
+
+    shell.sim.reset_tally();
+    let report = shell.full();
+    assert_eq!(report["resumed"], true, "{report}");
+    assert_eq!((&report["created"], &report["selected"]), (&json!(11), &json!(11)), "{report}");
+    assert_eq!(shell.sim.tally().rows["Opportunity"], 5, "pages before are not asked for again");
+    let again = shell.full();
+    assert_eq!((&again["created"], &again["unchanged"]), (&json!(0), &json!(11)), "{again}");
+    let mails = std::fs::read_dir(shell.path("data/mail")).expect("mails").count();
+    assert_eq!(mails, 11, "one for each deal");
 }
