@@ -157,9 +157,8 @@ async fn a_login_host_cannot_lead_to_plain_http() {
     }
     expect![[r#"
         exit 3
-        error: API_DISABLED: This org or user has no API access.
-        hint: Enable it, or use an edition that includes it.
-        hint: token: HTTP 307: redirected to collect.example
+        error: AUTH_BAD: Salesforce refused the login: token: HTTP 307: redirected to collect.example.
+        hint: Check the credentials, the environment, login hours and IP ranges.
         exit 3
         error: AUTH_BAD: Salesforce refused the login: refusing to follow instance_url: http://collect.example.
         hint: Check the credentials, the environment, login hours and IP ranges.

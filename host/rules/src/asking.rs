@@ -1,6 +1,6 @@
 //! One decision in the making: mapping by all components, then validation by all,
-//! then ownership, each call in a fresh instance. A row that makes a component
-//! fail is taken out, and its batch starts anew without it.
+//! then ownership, in instances that are fresh for each batch. A row that makes a
+//! component fail is taken out, and its batch starts anew without it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use crate::chain::{CellProvenance, Chain, Decided, LogLine, Usage};
 use crate::configure::Configured;
 use crate::convert::{self, Scratch};
 use crate::fault::Failure;
-use crate::instance::{Cost, Line};
+use crate::instance::{Cost, Line, Run};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -56,6 +56,10 @@ pub(crate) struct Asking<'a> {
     /// New deals that earlier batches of this decision lead to.
     created: u64,
     scratch: (Scratch, Scratch),
+    /// The instance that answered the stage before about this whole batch. Kept only
+    /// in a chain of one: a batch that held a place of the sandbox while it waits for
+    /// another could wait for ever.
+    kept: Option<Run<'a>>,
 }
 
 impl<'a> Asking<'a> {
@@ -80,6 +84,7 @@ impl<'a> Asking<'a> {
             used: chain.members.iter().map(usage).collect(),
             created: 0,
             scratch: Default::default(),
+            kept: None,
         }
     }
 
@@ -99,7 +104,9 @@ impl<'a> Asking<'a> {
             };
             let mut pass = Pass::new(part, draft);
             let logged = self.logs.len();
-            match self.all_stages(&mut pass, &alive, &mut budget) {
+            let outcome = self.all_stages(&mut pass, &alive, &mut budget);
+            self.kept = None;
+            match outcome {
                 Ok(()) => {
                     self.keep(pass, &alive, rows, faults);
                     return;
@@ -151,8 +158,17 @@ impl<'a> Asking<'a> {
                 if !has {
                     continue;
                 }
+                let all = rows.len();
                 let culprits = isolate(&rows, budget, &mut |rows, budget| {
-                    self.ask(member, stage, pass, alive, rows, budget)
+                    // A part of the batch is asked about in an instance of its own.
+                    if rows.len() < all {
+                        self.kept = None;
+                    }
+                    let answered = self.ask(member, stage, pass, alive, rows, budget);
+                    if rows.len() < all || self.chain.members.len() > 1 {
+                        self.kept = None;
+                    }
+                    answered
                 });
                 if !culprits.is_empty() {
                     return Err((member, culprits));
@@ -162,7 +178,7 @@ impl<'a> Asking<'a> {
         Ok(())
     }
 
-    /// One call in one fresh instance.
+    /// One call, in the kept instance or a fresh one.
     fn ask(
         &mut self,
         member: &'a Configured,
@@ -174,10 +190,16 @@ impl<'a> Asking<'a> {
     ) -> Result<Vec<Culprit>, Failure> {
         let chain = self.chain;
         budget.charge_run();
-        let mut run = member.start(&chain.shared, &chain.flow, (&chain.source, &chain.target))?;
-        let configured = run.configure_fuel();
+        let (mut run, configured) = match self.kept.take() {
+            Some(run) => (run, 0),
+            None => {
+                let mut run = member.start(&chain.shared, &chain.flow, (&chain.source, &chain.target))?;
+                let configured = run.configure_fuel();
+                run.open_directory(self.directory.clone());
+                (run, configured)
+            }
+        };
         budget.charge_fuel(configured);
-        run.open_directory(self.directory.clone());
         let is_new: Vec<bool> = rows.iter().map(|slot| self.is_new[alive[*slot]]).collect();
         let (source_scratch, draft_scratch) = &mut self.scratch;
         let work = types::Work {
@@ -199,7 +221,8 @@ impl<'a> Asking<'a> {
         let cost = run.cost(rows.len());
         budget.charge_fuel(cost.fuel);
         let (lines, dropped) = run.take_lines();
-        drop(run);
+        // After an error nothing of an instance is used again.
+        self.kept = answer.is_ok().then_some(run);
         let used = &mut self.used[member.position];
         used.add(cost, configured, dropped);
         // Of calls that fail only the ones about a single row are worth reading.

@@ -1,4 +1,4 @@
-//! One component running once: started, configured, asked, dropped. Also what it
+//! One component running: started, configured, asked about one batch, dropped. Also what it
 //! may ask the host meanwhile. A store is never used after an error.
 
 use std::collections::HashMap;
@@ -146,6 +146,8 @@ impl<'a> Run<'a> {
             ));
         };
         let limits = self.component.limits();
+        let state = self.store.data_mut();
+        (state.import_calls, state.keys_asked) = (0, 0);
         arm(&mut self.store, limits.fuel(rows as usize), limits.wall_ms)?;
         call(indices, &mut self.store, &self.instance).map_err(|error| failure(&mut self.store, &error))
     }

@@ -92,7 +92,7 @@ impl Error {
     fn from_status(refusal: Box<Refusal>) -> Self {
         match refusal.status {
             // Following would carry the token elsewhere: the address in the settings is old.
-            301..=399 => Self::AccessRefused(refusal),
+            301..=399 => Self::CredentialsRefused(refusal),
             401 => Self::SessionRefused(refusal),
             403 => Self::NotPermitted(refusal),
             404 | 410 => Self::RecordGone(refusal),

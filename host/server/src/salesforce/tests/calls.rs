@@ -206,7 +206,7 @@ async fn a_redirect_is_told_and_not_followed() {
     let world = World::new();
     world.answer_with(302, &[("location", "https://renamed.my.salesforce.com/x?y")], "<html>");
     let error = world.client.pull_first(&query()).await.expect_err("elsewhere");
-    assert!(matches!(error, Error::AccessRefused(_)), "{error}");
+    assert!(matches!(error, Error::CredentialsRefused(_)), "{error}");
     assert!(error.to_string().contains("redirected to renamed.my.salesforce.com"), "{error}");
     assert_eq!(world.calls(), 1);
 }
