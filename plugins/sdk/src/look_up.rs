@@ -59,10 +59,16 @@ impl Hasher for Words {
 }
 
 impl Keys {
+    /// The place of a key that was added before.
+    #[inline]
+    pub fn place(&self, key: &str) -> Option<u32> {
+        self.places.get(key).copied()
+    }
+
     /// The key's place in the list, and so in the answer.
     pub fn add(&mut self, key: &str) -> u32 {
-        if let Some(place) = self.places.get(key) {
-            return *place;
+        if let Some(place) = self.place(key) {
+            return place;
         }
         let place = self.list.len() as u32;
         self.list.push(key.to_owned());

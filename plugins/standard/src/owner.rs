@@ -244,10 +244,14 @@ enum Address<'a> {
 
 fn address<'a>(row: Row<'a>, field: Option<&FieldRef>, keys: &mut Keys) -> Address<'a> {
     let Some(field) = field else { return Address::Blank };
-    match row.text(field.source).map(str::trim) {
-        None | Some("") => Address::Blank,
-        Some(text) if is_address(text) => Address::Asked(text, keys.add(&lower_case(text))),
-        Some(text) => Address::Invalid(text),
+    let Some(text) = row.text(field.source).map(str::trim).filter(|text| !text.is_empty()) else {
+        return Address::Blank;
+    };
+    // Few partners own many records: what another row asked for needs no second look.
+    match keys.place(text) {
+        Some(place) => Address::Asked(text, place),
+        None if is_address(text) => Address::Asked(text, keys.add(&lower_case(text))),
+        None => Address::Invalid(text),
     }
 }
 
