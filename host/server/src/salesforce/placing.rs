@@ -13,7 +13,6 @@ impl Error {
             "invalid_grant" if said.contains("rate exceeded") => Self::Busy(refusal),
             "rate_limit_exceeded" => Self::Busy(refusal),
             "unknown_error" | "server_error" | "temporarily_unavailable" => Self::Unavailable(refusal),
-            _ if (301..400).contains(&refusal.status) => Self::AccessRefused(refusal),
             _ if refusal.status == 429 => Self::Busy(refusal),
             _ if refusal.status >= 500 || refusal.status == 420 => Self::Unavailable(refusal),
             _ => Self::CredentialsRefused(refusal),
