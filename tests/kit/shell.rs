@@ -56,7 +56,7 @@ impl Shell {
     /// The same with tenant `acme` and its one partner user.
     pub async fn new() -> Self {
         let shell = Self::bare().await;
-        shell.write("tenant.toml", &shell.settings());
+        shell.write("tenant.toml", shell.settings());
         shell.write("users.csv", DANA);
         shell.good("tenant apply tenant.toml");
         shell.good("user import users.csv");

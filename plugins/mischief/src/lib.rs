@@ -6,7 +6,7 @@
 //! `"hog memory"`, `"refuse"`, `"read nothing there"`, `"write nothing there"`; with
 //! `"write contact_first_name"` that is the field it writes instead of the name.
 //!
-//! Most of it is beyond what [`Rules`] lets an author do, so the component is
+//! Most of it is beyond what the `Rules` trait lets an author do, so the component is
 //! written against the generated bindings.
 
 use dealsync_rules_sdk::bindings::dealsync::rules::{directory, host};
