@@ -55,14 +55,17 @@ impl Bump {
 
     fn first(&self) -> usize {
         if self.next.get() == 0 {
-            // Everything below is the program's own data and stack; what the
-            // module was given beyond that stays unused, at most a page.
-            let end = core::arch::wasm32::memory_size(0) * PAGE;
-            self.next.set(end);
-            self.end.set(end);
+            // Everything below is the program's own data and stack.
+            self.next.set(&raw const __heap_base as usize);
+            self.end.set(core::arch::wasm32::memory_size(0) * PAGE);
         }
         self.next.get()
     }
+}
+
+#[expect(unsafe_code, reason = "the linker puts this where the heap may begin; only its address is taken")]
+unsafe extern "C" {
+    safe static __heap_base: u8;
 }
 
 impl Default for Bump {
