@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use dealsync_core::answers::{Assignment, Finding, Provenance, Severity};
 use dealsync_core::batch::Batch;
 use dealsync_core::ids::UserId;
-use dealsync_core::schema::{FieldIx, Schema};
+use dealsync_core::schema::{FieldDef, FieldIx, Schema};
 use dealsync_core::value::Cell;
 
 use crate::bindings::types::{Cause, Value};
@@ -219,10 +219,14 @@ pub(crate) fn take_mapped(
 ) -> Result<Vec<Culprit>, Failure> {
     let about = answer.edits.iter().map(|edit| edit.row);
     let about = about.chain(answer.refusals.iter().map(|refusal| refusal.row));
+    let about = about.chain(answer.copies.iter().flat_map(|copies| copies.rows.iter().copied()));
     let mut taking = Taking::new(member, rows, &answer.causes, sources, about)?;
     let width = pass.draft.columns().len();
     let mut written = vec![false; rows.len() * width];
     let mut joined = String::new();
+    for copies in &answer.copies {
+        take_copies(pass, target, &mut taking, &mut written, copies);
+    }
     for edit in &answer.edits {
         let row = taking.row(edit.row);
         let outcome = (|| {
@@ -255,6 +259,45 @@ pub(crate) fn take_mapped(
     Ok(taking.finish())
 }
 
+/// Writes one field of many records, from one field of theirs.
+fn take_copies(
+    pass: &mut Pass<'_>,
+    target: &Schema,
+    taking: &mut Taking<'_>,
+    written: &mut [bool],
+    copies: &mapping::Copies,
+) {
+    let member = taking.member;
+    let width = pass.draft.columns().len();
+    let known = (|| {
+        let field = target.field(FieldIx(copies.field)).ok_or("it wrote a field that does not exist")?;
+        let column = member.draft_column(copies.field).ok_or_else(|| {
+            format!("it wrote {}, which its plan does not declare", field_name(target, copies.field))
+        })?;
+        let from = member.source_column(copies.source).ok_or_else(|| {
+            let source = copies.source;
+            format!("it copied source field {source} into {}, which its plan does not read", field.name)
+        })?;
+        Ok::<_, String>((field, column, from, taking.cause(copies.cause)?))
+    })();
+    for said in &copies.rows {
+        let row = taking.row(*said);
+        let outcome = known.as_ref().map_err(Clone::clone).and_then(|(field, column, from, source)| {
+            taking.count(*said)?;
+            if std::mem::replace(&mut written[*said as usize * width + column], true) {
+                return Err(format!("it wrote {} twice", field.name));
+            }
+            let cell = pass.source.cell(row, *from);
+            if cell != Cell::Absent {
+                pass.draft.set(row, *column, fitting(cell, member, field)?);
+                pass.provenance[row * width + column] = *source;
+            }
+            Ok(())
+        });
+        taking.note(*said, outcome);
+    }
+}
+
 /// Writes one cell. False where there was nothing to copy.
 fn write(
     pass: &mut Pass<'_>,
@@ -277,20 +320,24 @@ fn write(
         }
         value => convert::cell(value, joined).ok_or("it wrote no value")?,
     };
+    pass.draft.set(row, column, fitting(cell, member, field)?);
+    Ok(true)
+}
+
+/// The cell as the field holds it, if it may.
+fn fitting<'c>(cell: Cell<'c>, member: &Configured, field: &FieldDef) -> Result<Cell<'c>, String> {
     let length_max = member.component.limits().value_bytes_max;
     if let Some(length) = cell.as_text().map(str::len).filter(|length| *length > length_max) {
         return Err(format!("it wrote {length} bytes into {}; {length_max} are allowed", field.name));
     }
-    let fitting = convert::fit(cell, field).ok_or_else(|| {
+    convert::fit(cell, field).ok_or_else(|| {
         format!(
             "it wrote {} into {}, which holds {}",
             convert::kind_words(cell),
             field.name,
             field.kind.name()
         )
-    })?;
-    pass.draft.set(row, column, fitting);
-    Ok(true)
+    })
 }
 
 fn field_name(target: &Schema, field: u16) -> String {

@@ -145,7 +145,8 @@ fn position(fields: &[FieldDef], name: &str) -> Result<u16, Vec<Problem>> {
 
 impl exported::mapping::Guest for Component {
     fn map_batch(_: Context, work: Work) -> Mapped {
-        let mut mapped = Mapped { edits: Vec::new(), refusals: Vec::new(), causes: causes() };
+        let mut mapped =
+            Mapped { edits: Vec::new(), copies: Vec::new(), refusals: Vec::new(), causes: causes() };
         for (row, mischief) in asked(&work) {
             mischief_on_mapping(row, mischief, &mut mapped);
         }

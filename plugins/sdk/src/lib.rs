@@ -50,14 +50,14 @@ pub use bump::Bump;
 pub use cell::Cell;
 pub use date::{date_text, parse_date, parse_timestamp, timestamp_text};
 pub use look_up::{Directory, Keys, Tables};
-pub use out::{CauseKey, Decisions, Edits, Findings};
+pub use out::{CauseKey, Decisions, Edits, Findings, spread};
 pub use row::{Draft, Field, Key, Row, Rows, Side, Source, Target};
 pub use rules::Rules;
 pub use setup::{CauseId, Policy, Setup, did_you_mean};
 
 pub use bindings::dealsync::rules::directory::{User, UserKind, UserStatus};
 pub use bindings::dealsync::rules::types::{Batch, Cause, Context, Decimal, Value, Work};
-pub use bindings::exports::dealsync::rules::mapping::{Edit, Mapped, Refusal};
+pub use bindings::exports::dealsync::rules::mapping::{Copies, Edit, Mapped, Refusal};
 pub use bindings::exports::dealsync::rules::ownership::{
     Assignment, Decision, Decisions as DecisionList, Outcome, Refused, Warning,
 };

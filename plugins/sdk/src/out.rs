@@ -5,8 +5,8 @@ use crate::row::{Key, Row, SourceSide, TargetSide};
 use crate::run::State;
 use crate::setup::CauseId;
 use crate::{
-    Assignment, Cause, Decision, DecisionList, Edit, Finding, FindingList, Mapped, Outcome, Refusal, Refused,
-    Severity, Value, Warning,
+    Assignment, Cause, Copies, Decision, DecisionList, Edit, Finding, FindingList, Mapped, Outcome, Refusal,
+    Refused, Severity, Value, Warning,
 };
 
 /// The name under which unnamed decisions appear in the log.
@@ -84,14 +84,25 @@ impl<'a> Causes<'a> {
 pub struct Edits<'a> {
     causes: Causes<'a>,
     row: u32,
+    rows: usize,
     edits: Vec<Edit>,
+    copies: Vec<Copies>,
+    /// By target field: its entry in `copies`, or `NOT_YET`.
+    copied: Vec<u16>,
     refusals: Vec<Refusal>,
 }
 
 impl<'a> Edits<'a> {
     pub(crate) fn new(state: &'a State, rows: usize) -> Self {
-        let expected = rows * state.writes.len();
-        Self { causes: Causes::new(state), row: 0, edits: Vec::with_capacity(expected), refusals: Vec::new() }
+        Self {
+            causes: Causes::new(state),
+            row: 0,
+            rows,
+            edits: Vec::new(),
+            copies: Vec::with_capacity(state.writes.len()),
+            copied: vec![NOT_YET; state.target.len()],
+            refusals: Vec::new(),
+        }
     }
 
     /// Turns to a row, for [`crate::Rules::map_batch`]; forgets the rule named before.
@@ -123,7 +134,22 @@ impl<'a> Edits<'a> {
     #[inline]
     pub fn copy(&mut self, target: impl Key<TargetSide>, source: impl Key<SourceSide>) {
         let source = source.resolve(&self.causes.state.source, &self.causes.state.reads);
-        self.set(target, Value::Copy(source));
+        let field = target.resolve(&self.causes.state.target, &self.causes.state.writes);
+        let cause = self.causes.current();
+        let known = self.copied.get(usize::from(field)).and_then(|at| self.copies.get_mut(usize::from(*at)));
+        match known {
+            Some(copies) if copies.source == source && copies.cause == cause => copies.rows.push(self.row),
+            Some(_) => self.edits.push(Edit { row: self.row, field, value: Value::Copy(source), cause }),
+            None => self.begin_copies(field, source, cause),
+        }
+    }
+
+    #[cold]
+    fn begin_copies(&mut self, field: u16, source: u16, cause: u16) {
+        let mut rows = Vec::with_capacity(self.rows);
+        rows.push(self.row);
+        self.copied[usize::from(field)] = self.copies.len() as u16;
+        self.copies.push(Copies { field, source, cause, rows });
     }
 
     /// Empties a field of the draft.
@@ -141,8 +167,19 @@ impl<'a> Edits<'a> {
     }
 
     pub(crate) fn finish(self) -> Mapped {
-        Mapped { edits: self.edits, refusals: self.refusals, causes: self.causes.list }
+        Mapped { edits: self.edits, copies: self.copies, refusals: self.refusals, causes: self.causes.list }
     }
+}
+
+/// Turns copies said for many records into an edit each, for whoever looks at single
+/// records.
+pub fn spread(mapped: &mut Mapped) {
+    for copies in std::mem::take(&mut mapped.copies) {
+        let Copies { field, source, cause, rows } = copies;
+        let edit = |row| Edit { row, field, value: Value::Copy(source), cause };
+        mapped.edits.extend(rows.into_iter().map(edit));
+    }
+    mapped.edits.sort_by_key(|edit| edit.row);
 }
 
 /// Collects what [`crate::Rules::validate`] finds.

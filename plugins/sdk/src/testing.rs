@@ -214,11 +214,12 @@ impl World {
     /// Checks what the host would check first, and notes the values written.
     fn check_edits(
         &self,
-        mapped: Mapped,
+        mut mapped: Mapped,
         plan: &Plan,
         records: &[Record],
         drafts: &mut [Vec<(String, Value)>],
     ) -> Vec<Answer> {
+        crate::spread(&mut mapped);
         let mut answers = vec![Answer::default(); records.len()];
         for edit in mapped.edits {
             let at = edit.row as usize;

@@ -60,6 +60,7 @@ impl generated::mapping::Guest for Component {
         with_fields(|fields| {
             let inner = unpack(fields, work);
             let mut mapped = SLOT.with(|slot| slot.map(&ctx, &inner));
+            dealsync_rules_sdk::spread(&mut mapped);
             let mut objects: Vec<Vec<u8>> = vec![Vec::new(); inner.source.rows as usize];
             for edit in &mapped.edits {
                 let name = &fields.target[usize::from(edit.field)].name;
