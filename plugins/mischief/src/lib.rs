@@ -12,7 +12,7 @@
 use dealsync_rules_sdk::bindings::dealsync::rules::{directory, host};
 use dealsync_rules_sdk::bindings::exports::dealsync::rules as exported;
 use dealsync_rules_sdk::{
-    Assignment, Batch, Cause, Conflict, Context, Decision, DecisionList, Edit, FieldDef, Finding,
+    Assignment, Batch, Cause, Conflict, Context, Copies, Decision, DecisionList, Edit, FieldDef, Finding,
     FindingList, Mapped, OnNull, Outcome, Pinned, Plan, Problem, Refusal, Severity, Value, Work, Write,
 };
 
@@ -38,6 +38,9 @@ pub enum Mischief {
     LogStorm,
     WrongKind,
     CopyUndeclared,
+    CopiesUndeclared,
+    CopiesTwice,
+    CopiesForMissingRow,
     LongMessage,
     CatalogueCode,
     OwnerOfAnotherTenant,
@@ -62,6 +65,9 @@ impl Mischief {
             "log storm" => Self::LogStorm,
             "wrong kind" => Self::WrongKind,
             "copy undeclared field" => Self::CopyUndeclared,
+            "copies of undeclared field" => Self::CopiesUndeclared,
+            "copies twice" => Self::CopiesTwice,
+            "copies for row 9999" => Self::CopiesForMissingRow,
             "long message" => Self::LongMessage,
             "catalogue code" => Self::CatalogueCode,
             "owner of another tenant" => Self::OwnerOfAnotherTenant,
@@ -158,6 +164,7 @@ fn mischief_on_mapping(row: u32, mischief: Mischief, mapped: &mut Mapped) {
     let fields = FIELDS.get();
     let edit = |row, field, value, cause| Edit { row, field, value, cause };
     let fine = |text: &str| edit(row, fields.written, Value::from(text), 0);
+    let copies = |field, source, rows| Copies { field, source, cause: 0, rows };
     let refusal = |code: &str, message: String| {
         let fix = "Ask for something else.".to_owned();
         Refusal { row, code: code.to_owned(), message, fix, cause: 0 }
@@ -170,6 +177,15 @@ fn mischief_on_mapping(row: u32, mischief: Mischief, mapped: &mut Mapped) {
         Mischief::WrongKind => mapped.edits.push(edit(row, fields.written, Value::Boolean(true), 0)),
         Mischief::CopyUndeclared => {
             mapped.edits.push(edit(row, fields.written, Value::Copy(fields.read.wrapping_add(1)), 0));
+        }
+        Mischief::CopiesUndeclared => {
+            mapped.copies.push(copies(fields.written, fields.read.wrapping_add(1), vec![row]));
+        }
+        Mischief::CopiesTwice => {
+            mapped.copies.push(copies(fields.written, fields.read, vec![row, row]));
+        }
+        Mischief::CopiesForMissingRow => {
+            mapped.copies.push(copies(fields.written, fields.read, vec![9_999]));
         }
         Mischief::LongMessage => mapped.refusals.push(refusal("TOO_LONG", "very ".repeat(10_000))),
         Mischief::CatalogueCode => {

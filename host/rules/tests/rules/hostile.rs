@@ -65,6 +65,9 @@ fn every_way_to_misbehave_has_its_name() {
         ("bad cause index", FaultKind::ContractBroken),
         ("wrong kind", FaultKind::ContractBroken),
         ("copy undeclared field", FaultKind::ContractBroken),
+        ("copies of undeclared field", FaultKind::ContractBroken),
+        ("copies twice", FaultKind::ContractBroken),
+        ("copies for row 9999", FaultKind::ContractBroken),
         ("look up a million", FaultKind::MemoryExceeded),
     ] {
         let fault = fault_of(&chain, mischief);
