@@ -259,9 +259,13 @@ struct Usurper(TenantStore, i64);
 impl Watch for Usurper {
     fn page(&self, _counts: &Counts, _total: u64) {
         let later = self.1 + LEASE_TTL + 1;
-        tokio::task::block_in_place(|| {
-            let claim = self.0.claim(PULL_LANE, "another", later, LEASE_TTL);
-            drop(tokio::runtime::Handle::current().block_on(claim).expect("a lane"));
+        // On a thread and a runtime of its own: this one is busy with the run.
+        std::thread::scope(|scope| {
+            let claim = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+                runtime.block_on(self.0.claim(PULL_LANE, "another", later, LEASE_TTL)).expect("a lane");
+            });
+            claim.join().expect("the lane is claimed");
         });
     }
 }
